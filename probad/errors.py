@@ -104,6 +104,14 @@ class DensityError(ProbadError, RuntimeError):
     """A log density broke its contract: wrong shapes, a wrong gradient, hidden state, an exception inside."""
 
 
+class GradientError(ProbadError, ArithmeticError):
+    """A derivative disagrees with differences of the function itself.
+
+    Either a derivative rule is wrong, or the function is not smooth at the point, or it is not a function: it
+    depends on hidden state or random numbers.
+    """
+
+
 class UnsupportedFunctionError(ProbadError, TypeError):
     """A function without a derivative rule was called on a traced value.
 

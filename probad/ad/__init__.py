@@ -1,0 +1,21 @@
+"""Automatic differentiation of plain NumPy code: forward and reverse mode, nested to any depth."""
+
+from probad.ad import array as _array  # gives boxes their NumPy behaviour  # noqa: F401
+from probad.ad.checks import check_grads
+from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
+from probad.ad.transforms import grad, hvp, jvp, stop_gradient, value_and_grad, vjp
+
+__all__ = [
+    "PRIMITIVES",
+    "Box",
+    "Primitive",
+    "check_grads",
+    "grad",
+    "hvp",
+    "is_traced",
+    "jvp",
+    "peel",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]

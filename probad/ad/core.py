@@ -1,0 +1,233 @@
+"""The core of differentiation: traced values, primitives, the forward trace and the reverse tape.
+
+The idea in one paragraph. A `Box` stands for an array inside a function that is being differentiated. A `Primitive`
+called on boxes hands itself to the innermost trace among them; that trace unwraps its own boxes, calls the primitive
+again one level further out, and wraps the result: with a tangent (`ForwardTrace`) or with a new place on a tape
+(`ReverseTrace`). Derivative rules are written in primitives, so whatever they do is seen by the levels further out,
+and every mode nests in every other. Each trace takes a fresh number as its level, so two differentiations are never
+confused, and a box whose trace has ended is recognised as a leak.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+
+from probad.errors import ConversionError, LeakedValueError
+
+_levels = itertools.count(1)
+
+
+class Box:
+    """A traced array.
+
+    `value` is the array as the next level out sees it (a NumPy value or another box), `node` what its owner, a trace, knows of
+    it: the tangent in forward mode, the place on the tape in reverse mode. `view` and `version` keep NumPy's aliasing
+    true (see `probad.ad.views`). The NumPy behaviour of this class is added in `probad.ad.array`.
+    """
+
+    __slots__ = ("node", "owner", "value", "version", "view")
+
+    def __init__(self, value, owner, node):
+        self.value = value
+        self.owner = owner
+        self.node = node
+        self.view = None
+        self.version = 0
+
+
+class Primitive:
+    """An elementary operation, its derivative rules, and the examples that enrol it in the contract tests.
+
+    Parameters
+    ----------
+    name : str
+        Unique name.
+    impl : callable
+        ``impl(*values, **params)`` on plain arrays. Only positional arguments are differentiated.
+    push : callable
+        ``push(tangents, y, values, params)`` gives the tangent of the output; absent tangents are None.
+    pull : callable
+        ``pull(k, g, y, values, params)`` gives the cotangent of argument `k` from the output's cotangent `g`.
+    examples : callable
+        ``examples(rng)`` gives a list of ``(args, params)`` away from points where the operation has no derivative.
+    view_fn : callable, optional
+        ``view_fn(primitive, base, params, y)`` gives the `View` that links an output to the memory it shares.
+    gather_fn : callable, optional
+        ``gather_fn([(g, params, shape), ...])`` adds up the cotangents of many calls on one array in one go.
+    """
+
+    __slots__ = ("examples", "gather_fn", "impl", "name", "pull", "push", "view_fn")
+
+    def __init__(self, name: str, impl: Callable, push: Callable, pull: Callable, examples: Callable,
+                 view_fn: Callable | None = None, gather_fn: Callable | None = None):  # fmt: skip
+        self.name, self.impl, self.push, self.pull, self.examples = name, impl, push, pull, examples
+        self.view_fn, self.gather_fn = view_fn, gather_fn
+        if name in PRIMITIVES:
+            raise ValueError(f"A primitive named {name!r} is registered already.")
+        PRIMITIVES[name] = self
+
+    def __call__(self, *args, **params):
+        """Apply the operation to plain or traced values."""
+        top, level = None, 0
+        for a in args:
+            if type(a) is Box and a.owner.level > level:
+                top = a.owner
+                level = top.level
+        if top is None:
+            return self.impl(*args, **params)
+        return top.process(self, args, params)
+
+    def __repr__(self):
+        return f"<primitive {self.name}>"
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+class Trace:
+    """One differentiation in progress. Use as a context manager: on exit its boxes are dead."""
+
+    __slots__ = ("alive", "level")
+
+    def __init__(self):
+        self.level = next(_levels)
+        self.alive = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.alive = False
+
+    def unwrap(self, args) -> tuple[list, list]:
+        """Split the arguments into what the next level out sees and what this trace knows of them (None: constant)."""
+        if not self.alive:
+            raise LeakedValueError(
+                "A traced value was used after the differentiation it belongs to had ended. It was kept in a global, "
+                "a list or an attribute. Return it from the function instead, for example with has_aux=True."
+            )
+        values, nodes = [], []
+        for a in args:
+            if type(a) is Box:
+                if a.view is not None:
+                    a.view.refresh(a)
+                if a.owner is self:
+                    values.append(a.value)
+                    nodes.append(a.node)
+                    continue
+                a = Box(a.value, a.owner, a.node)  # a snapshot: later writes in place must not reach this trace
+            elif type(a) in _SUSPECT and (type(a) is not np.ndarray or a.dtype.kind in "Oc"):
+                a = _plain(np.asarray(a))
+            values.append(a)
+            nodes.append(None)
+        return values, nodes
+
+    def wrap(self, primitive: Primitive, args, params, y, node) -> Box:
+        """Box an output, and remember it as a view where NumPy would have returned one."""
+        box = Box(y, self, node)
+        if primitive.view_fn is not None and y.shape:
+            box.view = primitive.view_fn(primitive, args[0], params, y)
+        return box
+
+
+class ForwardTrace(Trace):
+    """Forward mode: each box carries its tangent along."""
+
+    __slots__ = ()
+
+    def process(self, primitive: Primitive, args, params):
+        values, tangents = self.unwrap(args)
+        y = primitive(*values, **params)
+        moving = any(t is not None for t in tangents)
+        return self.wrap(primitive, args, params, y, primitive.push(tangents, y, values, params) if moving else None)
+
+
+class ReverseTrace(Trace):
+    """Reverse mode: operations are written on a tape, which is swept once from the output to the inputs.
+
+    The tape keeps places and values, never boxes of its own level: a box may be written to, its past may not.
+    """
+
+    __slots__ = ("tape",)
+
+    def __init__(self):
+        super().__init__()
+        self.tape: list = []
+
+    def input(self, value) -> Box:
+        """Put an independent variable on the tape."""
+        self.tape.append(None)
+        return Box(value, self, len(self.tape) - 1)
+
+    def process(self, primitive: Primitive, args, params):
+        values, nodes = self.unwrap(args)
+        y = primitive(*values, **params)
+        node = None
+        if any(n is not None for n in nodes):
+            node = len(self.tape)
+            self.tape.append((primitive, nodes, values, params, y))
+        return self.wrap(primitive, args, params, y, node)
+
+    def sweep(self, seeds: list[tuple[int, object]], n_inputs: int) -> list:
+        """Propagate cotangents from ``seeds`` (node, cotangent) to the first `n_inputs` places; None where zero."""
+        n_nodes = 1 + max((node for node, _ in seeds), default=-1)
+        cotangents: list = [None] * max(n_nodes, n_inputs)
+        gathered: dict[int, tuple[Callable, list]] = {}
+        for node, g in seeds:
+            _add(cotangents, node, g)
+        tape = self.tape
+        with np.errstate(all="ignore"):
+            for i in range(n_nodes - 1, -1, -1):
+                if i in gathered:
+                    gather_fn, parts = gathered.pop(i)
+                    _add(cotangents, i, gather_fn(parts))
+                g = cotangents[i]
+                if g is None or tape[i] is None:
+                    continue
+                cotangents[i] = None
+                primitive, nodes, values, params, y = tape[i]
+                if primitive.gather_fn is not None:  # many reads of one array cost one array of cotangents, not many
+                    gathered.setdefault(nodes[0], (primitive.gather_fn, []))[1].append((g, params, values[0].shape))
+                    continue
+                pull = primitive.pull
+                for k, node in enumerate(nodes):
+                    if node is not None:
+                        _add(cotangents, node, pull(k, g, y, values, params))
+        return cotangents[:n_inputs]
+
+
+def _add(cotangents: list, node: int, g) -> None:
+    """Accumulate without writing in place: a cotangent may be shared between several places."""
+    if g is not None:
+        old = cotangents[node]
+        cotangents[node] = g if old is None else old + g
+
+
+# Arguments that may not be what a primitive expects.
+_SUSPECT = frozenset({np.ndarray, list, tuple, complex, np.complex128, bool})
+
+
+def _plain(a: np.ndarray):
+    """A list as an array, an object array of boxes as one box; complex constants are refused."""
+    if a.dtype.kind == "c":
+        raise ConversionError("Complex numbers cannot be differentiated. Write real and imaginary parts separately.")
+    if a.dtype.kind != "O":
+        return a[()]
+    return PRIMITIVES["stack"](*a.ravel(), axis=0).reshape(a.shape)
+
+
+def is_traced(x) -> bool:
+    """Tell whether `x` is a traced value."""
+    return type(x) is Box
+
+
+def peel(x):
+    """The plain NumPy value under all levels of differentiation."""
+    while type(x) is Box:
+        if x.view is not None:
+            x.view.refresh(x)
+        x = x.value
+    return x

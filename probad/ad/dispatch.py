@@ -1,0 +1,136 @@
+"""Which rule answers which NumPy or SciPy function, and what to say when none does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+from scipy import special
+
+from probad.ad.core import PRIMITIVES
+from probad.ad.kinds import CONSTANTS
+from probad.errors import InPlaceError, UnsupportedFunctionError
+
+# Ufuncs are looked up by object, filled below; other NumPy functions are enrolled by `implements`.
+UFUNCS: dict[np.ufunc, Callable] = {}
+FUNCTIONS: dict[Callable, Callable] = {}
+
+# What to use instead of a function that has no rule.
+REPLACEMENTS = {
+    "vectorize": "Write the function with array operations; they apply to every element.",
+    "apply_along_axis": "Write the function with array operations and axis=.",
+    "random": "Draw random numbers outside the function that is differentiated and pass them in.",
+    "save": "Take the value out of the traced function first (return it with has_aux=True).",
+    "histogram": "A histogram has no useful derivative; use pb.stop_gradient(x) if you need its counts.",
+    "gammainc": "Its derivatives come with a later release of probad.",
+}
+
+
+def implements(*numpy_functions: Callable) -> Callable:
+    """Enrol a function as the traced version of one or more NumPy functions."""
+
+    def enrol(fn):
+        for function in numpy_functions:
+            FUNCTIONS[function] = fn
+        return fn
+
+    return enrol
+
+
+def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict):
+    """Apply a ufunc, or one of its methods, to arguments of which at least one is traced."""
+    if kwargs:
+        kwargs = {k: v for k, v in kwargs.items() if not (k == "dtype" and v in (float, np.float64))}
+    if "out" in kwargs:
+        raise InPlaceError(
+            f"np.{ufunc.__name__} cannot write a traced value into a plain array (out=, or an operator like += on a "
+            "NumPy array). Use a = a + b, or start from a traced array: a = np.zeros_like(x)."
+        )
+    if method == "__call__":
+        rule = UFUNCS.get(ufunc)
+        if rule is None:
+            raise unsupported(ufunc)
+        if kwargs:
+            raise UnsupportedFunctionError(
+                f"np.{ufunc.__name__} on a traced value does not take {', '.join(kwargs)}=; use np.where on the result."
+            )
+        return rule(*inputs)
+    if method == "reduce":
+        reduced = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}.get(ufunc)
+        if reduced is not None:
+            kwargs.setdefault("axis", 0)
+            return FUNCTIONS[reduced](*inputs, **kwargs)
+    if method == "accumulate" and ufunc is np.add:
+        return FUNCTIONS[np.cumsum](*inputs, **{"axis": 0, **kwargs})
+    if method == "outer":
+        a, b = (x if hasattr(x, "shape") else np.asarray(x) for x in inputs)
+        return call_ufunc(ufunc, "__call__", (a[(..., *(None,) * len(b.shape))], b), kwargs)
+    raise UnsupportedFunctionError(
+        f"np.{ufunc.__name__}.{method} has no derivative rule. Write it with np.{ufunc.__name__} and np.sum."
+    )
+
+
+def call_function(function: Callable, args: tuple, kwargs: dict):
+    """Apply a NumPy function that is not a ufunc to arguments of which at least one is traced."""
+    rule = FUNCTIONS.get(function)
+    if rule is None:
+        raise unsupported(function)
+    if kwargs and not _accepts(rule, kwargs):
+        extra = [k for k in kwargs if k not in inspect.signature(rule).parameters]
+        plain = {k: v for k, v in kwargs.items() if k not in extra}
+        meaningful = [k for k in extra if not _is_default(function, k, kwargs[k])]
+        if meaningful:
+            names = ", ".join(f"{k}=" for k in meaningful)
+            raise UnsupportedFunctionError(f"{_name(function)} on a traced value does not take {names}.")
+        kwargs = plain
+    return rule(*args, **kwargs)
+
+
+def _accepts(rule, kwargs) -> bool:
+    code = rule.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return bool(code.co_flags & inspect.CO_VARKEYWORDS) or all(k in names for k in kwargs)
+
+
+def _is_default(function, keyword: str, value) -> bool:
+    """Whether a keyword that a rule does not know says nothing: NumPy's own defaults, or a float dtype."""
+    if keyword == "dtype":
+        return value in (None, float, np.float64)
+    return value is None or value is np._NoValue or value is True and keyword == "subok"
+
+
+def _name(function) -> str:
+    module = getattr(function, "__module__", "") or ""
+    prefix = "scipy.special" if function.__name__ in special.__dict__ and not hasattr(np, function.__name__) else "np"
+    if "linalg" in module:
+        prefix = "np.linalg"
+    if "fft" in module:
+        prefix = "np.fft"
+    return f"{prefix}.{function.__name__}"
+
+
+def unsupported(function) -> UnsupportedFunctionError:
+    """The error for a function that has no rule, naming what to use instead."""
+    name = function.__name__
+    advice = REPLACEMENTS.get(name, "Write it with operations that have one, or pb.stop_gradient(x) if it is constant.")
+    return UnsupportedFunctionError(f"{_name(function)} has no derivative rule. {advice}")
+
+
+def fill_ufuncs() -> None:
+    """Match primitives and piecewise constant functions to the ufuncs of their name."""
+    aliases = {"pow": "power", "abs": "absolute", "mod": "remainder", "true_divide": "divide", "degrees": "rad2deg",
+               "radians": "deg2rad"}  # fmt: skip
+    for module in (special, np):
+        for name in dir(module):
+            ufunc = getattr(module, name)
+            if isinstance(ufunc, np.ufunc):
+                known = aliases.get(ufunc.__name__, ufunc.__name__)
+                rule = PRIMITIVES.get(known) or CONSTANTS.get(known)
+                if rule is not None:
+                    UFUNCS[ufunc] = rule
+    UFUNCS[np.matmul] = FUNCTIONS[np.matmul]
+    UFUNCS[np.positive] = lambda x: x
+    UFUNCS[np.fabs] = PRIMITIVES["absolute"]
+    UFUNCS[np.conjugate] = lambda x: x
+    UFUNCS[np.float_power] = PRIMITIVES["power"]

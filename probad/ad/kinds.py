@@ -1,0 +1,158 @@
+"""The kinds of primitives: what a row in `probad.ad.rules` says, and the forward and reverse rules that follow from it.
+
+- `elementwise`: partial derivatives as expressions of output and inputs; both modes follow.
+- `linear`: jointly linear in its arguments; forward is the operation itself, reverse its transpose.
+- `multilinear`: linear in each argument; forward follows, reverse is one transpose per argument.
+- `constant`: piecewise constant; the derivative is zero wherever it exists, so the result is a plain value.
+
+Whatever fits none of them is a `Primitive` with its two rules written next to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from probad.ad.core import PRIMITIVES, Primitive, peel
+
+# Partial derivatives that need no multiplication.
+ONE, MINUS_ONE = "one", "minus one"
+
+# For elementwise primitives: where their arguments may lie, for the contract tests and the documentation.
+REAL, POSITIVE, UNIT = (-3.0, 3.0), (0.05, 4.0), (0.05, 0.95)
+DOMAINS: dict[str, tuple] = {}
+PARTIALS: dict[str, tuple] = {}
+CONSTANTS: dict[str, Callable] = {}
+
+
+def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None, singular: bool = False) -> Primitive:
+    """Register an elementwise operation.
+
+    Parameters
+    ----------
+    impl : callable
+        A ufunc, or a function that behaves like one.
+    *partials : callable, ONE or MINUS_ONE
+        For each argument ``partial(y, *inputs)``, written in primitives.
+    domain : tuple of float or of tuples
+        Interval, common or per argument, in which the contract tests draw the arguments.
+    name : str, optional
+        If not the name of `impl`.
+    singular : bool
+        Whether a partial can be infinite on the edge of the domain. There a zero cotangent stays zero, so that the
+        branch of ``np.where`` that was not taken does not turn the gradient into NaN.
+    """
+    name = name or impl.__name__
+    times = _scaled if singular else _product
+    domains = domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
+
+    def push(tangents, y, values, params):
+        total = None
+        with np.errstate(all="ignore"):
+            for t, partial in zip(tangents, partials, strict=True):
+                if t is None:
+                    continue
+                if partial is ONE:
+                    part = t
+                elif partial is MINUS_ONE:
+                    part = -t
+                else:
+                    part = times(t, partial(y, *values))
+                total = part if total is None else total + part
+        if total is not None and total.shape != y.shape:
+            total = PRIMITIVES["broadcast_to"](total, shape=y.shape)
+        return total
+
+    def pull(k, g, y, values, params):
+        partial = partials[k]
+        if partial is ONE:
+            out = g
+        elif partial is MINUS_ONE:
+            out = -g
+        else:
+            out = times(g, partial(y, *values))
+        shape = values[k].shape
+        return out if out.shape == shape else unbroadcast(out, shape)
+
+    def examples(rng):
+        def draw(low, high, shape):
+            return rng.uniform(low, high, shape)
+
+        shapes = [((), (2, 3), (3,))[(k + 1) % 3] for k in range(len(domains))]
+        scalar = tuple(np.float64(draw(low, high, ())) for low, high in domains)
+        broadcast = tuple(draw(low, high, shape) for (low, high), shape in zip(domains, shapes, strict=True))
+        return [(scalar, {}), (broadcast, {})]
+
+    DOMAINS[name], PARTIALS[name] = domains, partials
+    return Primitive(name, impl, push, pull, examples)
+
+
+def _product(a, partial):
+    return a * partial
+
+
+def _scaled(a, partial):
+    """The product in which zero times infinity is zero."""
+    return PRIMITIVES["scale"](a, partial)
+
+
+def unbroadcast(g, shape: tuple):
+    """Add up `g` over the axes along which an argument of `shape` was broadcast."""
+    sum_, reshape = PRIMITIVES["sum"], PRIMITIVES["reshape"]
+    if shape == ():
+        return sum_(g, axis=None, keepdims=False)
+    extra = len(g.shape) - len(shape)
+    axes = tuple(i for i in range(len(g.shape)) if i < extra or (shape[i - extra] == 1 and g.shape[i] != 1))
+    if axes:
+        g = sum_(g, axis=axes, keepdims=False)
+    return g if g.shape == shape else reshape(g, shape=shape)
+
+
+def linear(name: str, impl: Callable, transpose: Callable, examples: Callable, **hooks) -> Primitive:
+    """Register an operation that is jointly linear in its arguments; ``transpose(k, g, values, params)``."""
+
+    def push(tangents, y, values, params):
+        if len(tangents) == 1:
+            return primitive(tangents[0], **params)
+        filled = [np.zeros(v.shape) if t is None else t for t, v in zip(tangents, map(_array, values), strict=True)]
+        return primitive(*filled, **params)
+
+    def pull(k, g, y, values, params):
+        return transpose(k, g, values, params)
+
+    primitive = Primitive(name, impl, push, pull, examples, **hooks)
+    return primitive
+
+
+def multilinear(name: str, impl: Callable, transpose: Callable, examples: Callable) -> Primitive:
+    """Register an operation that is linear in each argument; ``transpose(k, g, values, params)``."""
+
+    def push(tangents, y, values, params):
+        total = None
+        for k, t in enumerate(tangents):
+            if t is not None:
+                part = primitive(*values[:k], t, *values[k + 1 :], **params)
+                total = part if total is None else total + part
+        return total
+
+    def pull(k, g, y, values, params):
+        return transpose(k, g, values, params)
+
+    primitive = Primitive(name, impl, push, pull, examples)
+    return primitive
+
+
+def constant(impl: Callable, name: str | None = None) -> Callable:
+    """Register a piecewise constant operation: it sees plain values and gives a plain value."""
+    name = name or impl.__name__
+
+    def apply(*args, **params):
+        return impl(*map(peel, args), **params)
+
+    CONSTANTS[name] = apply
+    return apply
+
+
+def _array(x):
+    return x if hasattr(x, "shape") else np.float64(x)

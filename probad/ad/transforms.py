@@ -1,0 +1,274 @@
+"""Derivatives of functions: grad, value_and_grad, jvp, vjp, hvp. Arguments may be nested containers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, peel
+from probad.ad.functions import as_operand
+from probad.errors import ArgumentError, ConversionError, ShapeError, UnsupportedFunctionError
+from probad.tree import flatten, map_leaves
+
+
+def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Callable:
+    """Make a function that returns the value of `f` and its gradient, by one reverse sweep.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar, or ``(scalar, aux)`` if `has_aux`.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate. Each is a number, an array or a nest of them.
+    has_aux : bool
+        Whether `f` returns a second value that is not differentiated.
+
+    Returns
+    -------
+    callable
+        ``(value, gradient)`` or ``((value, aux), gradient)``; the gradient has the structure of the argument, or is
+        a tuple if `argnums` is a sequence.
+
+    Raises
+    ------
+    ShapeError
+        If `f` does not return a scalar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value_and_grad(lambda x: x * np.sin(x))(0.0)
+    (np.float64(0.0), np.float64(0.0))
+    """
+    several = not isinstance(argnums, int)
+    numbers = tuple(argnums) if several else (argnums,)
+
+    @functools.wraps(f)
+    def value_and_grad_of_f(*args, **kwargs):
+        _check_argnums(f, numbers, args)
+        with ReverseTrace() as trace, _translate_errors():
+            leaves, rebuild = flatten([args[i] for i in numbers])
+            plain = [_input(leaf) for leaf in leaves]
+            boxed = rebuild([trace.input(x) for x in plain])
+            new_args = list(args)
+            for i, arg in zip(numbers, boxed, strict=True):
+                new_args[i] = arg
+            out = f(*new_args, **kwargs)
+            out, aux = out if has_aux else (out, None)
+            value, node = _output(out, trace)
+            if value.shape != ():
+                raise ShapeError(
+                    f"grad needs a function that returns a scalar; got an output of shape {value.shape} from "
+                    f"{_name(f)}. Sum it, or use vjp or jvp."
+                )
+            grads = trace.sweep([(node, np.float64(1.0))] if node is not None else [], len(plain))
+            grads = rebuild([_finish(g, x) for g, x in zip(grads, plain, strict=True)])
+            if has_aux:
+                value = (value, map_leaves(lambda leaf: _output(leaf, trace)[0] if _mine(leaf, trace) else leaf, aux))
+        return value, (tuple(grads) if several else grads[0])
+
+    return value_and_grad_of_f
+
+
+def grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Callable:
+    """Make a function that returns the gradient of `f`, or ``(gradient, aux)``; see `value_and_grad`.
+
+    Examples
+    --------
+    >>> grad(lambda x: x**3)(2.0)
+    np.float64(12.0)
+    >>> grad(lambda x: x * grad(lambda y: x + y)(1.0))(1.0)  # no perturbation confusion
+    np.float64(1.0)
+    """
+    both = value_and_grad(f, argnums, has_aux=has_aux)
+
+    @functools.wraps(f)
+    def grad_of_f(*args, **kwargs):
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return grad_of_f
+
+
+def jvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
+    """Value of `f` at `primals` and its directional derivative along `tangents`, by forward mode.
+
+    Parameters
+    ----------
+    f : callable
+        Takes ``len(primals)`` arguments; returns a number, an array or a nest of them.
+    primals, tangents : sequence
+        Arguments, and directions of the same structure and shapes.
+
+    Returns
+    -------
+    y, dy
+        Value and directional derivative, of the same structure.
+
+    Examples
+    --------
+    >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
+    (np.float64(6.0), np.float64(3.0))
+    """
+    _check_sequence("jvp", primals)
+    _check_sequence("jvp", tangents)
+    leaves, rebuild = flatten(list(primals))
+    directions, _ = flatten(list(tangents))
+    if len(leaves) != len(directions):
+        raise ArgumentError(f"jvp got {len(leaves)} primal arrays and {len(directions)} tangents; they must match.")
+    with ForwardTrace() as trace, _translate_errors():
+        plain = [_input(leaf) for leaf in leaves]
+        boxes = [
+            Box(x, trace, _match(t, x, "tangent", i)) for i, (x, t) in enumerate(zip(plain, directions, strict=True))
+        ]
+        out_leaves, out_rebuild = flatten(f(*rebuild(boxes)))
+        pairs = [_output(leaf, trace) for leaf in out_leaves]
+        dy = [np.zeros(y.shape)[()] if t is None else _own(t) for y, t in pairs]
+    return out_rebuild([_own(y) for y, _ in pairs]), out_rebuild(dy)
+
+
+def vjp(f: Callable, *primals) -> tuple[Any, Callable]:
+    """Value of `f` and a function that pulls cotangents of the output back to the arguments, by reverse mode.
+
+    Returns
+    -------
+    y
+        ``f(*primals)``.
+    pullback : callable
+        ``pullback(g)`` gives a tuple with one cotangent per argument; it may be called many times.
+
+    Examples
+    --------
+    >>> y, pullback = vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> pullback(1.0)
+    (np.float64(3.0), np.float64(2.0))
+    """
+    leaves, rebuild = flatten(list(primals))
+    with ReverseTrace() as trace, _translate_errors():
+        plain = [_input(leaf) for leaf in leaves]
+        out_leaves, out_rebuild = flatten(f(*rebuild([trace.input(x) for x in plain])))
+        pairs = [_output(leaf, trace) for leaf in out_leaves]
+    y = out_rebuild([_own(value) for value, _ in pairs])
+
+    def pullback(g):
+        """Cotangents of the arguments, given those of the output."""
+        cotangents, _ = flatten(g)
+        if len(cotangents) != len(pairs):
+            raise ArgumentError(f"The pullback got {len(cotangents)} cotangents for {len(pairs)} outputs.")
+        seeds = [
+            (node, _match(c, value, "cotangent", i))
+            for i, (c, (value, node)) in enumerate(zip(cotangents, pairs, strict=True))
+            if node is not None
+        ]
+        return tuple(rebuild([_finish(c, x) for c, x in zip(trace.sweep(seeds, len(plain)), plain, strict=True)]))
+
+    return y, pullback
+
+
+def hvp(f: Callable, x: Any, v: Any) -> Any:
+    """Product of the Hessian of the scalar function `f` at `x` with `v`, forward over reverse, at O(1) gradients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    return jvp(grad(f), (x,), (v,))[1]
+
+
+def stop_gradient(x: Any) -> Any:
+    """The value of `x` (or of every leaf of a nest) as a constant: derivatives do not pass through it.
+
+    Examples
+    --------
+    >>> grad(lambda x: x * stop_gradient(x))(3.0)
+    np.float64(3.0)
+    """
+    return map_leaves(peel, x)
+
+
+# --- the way in and the way out -------------------------------------------------------------------------------------
+def _input(x):
+    """An argument as float64, traced by outer levels or not."""
+    if type(x) is Box:
+        if x.view is not None:
+            x.view.refresh(x)
+        return Box(x.value, x.owner, x.node)
+    array = np.asarray(x)
+    if array.dtype.kind == "O":
+        return as_operand(array)
+    if array.dtype.kind not in "fiub":
+        raise ConversionError(
+            f"Only real numbers can be differentiated; got {type(x).__name__} of type {array.dtype}. Pass other "
+            "arguments by keyword or in a closure, or choose argnums."
+        )
+    return np.array(array, dtype=float)[()]
+
+
+def _mine(x, trace: Trace) -> bool:
+    return type(x) is Box and x.owner is trace
+
+
+def _output(out, trace: Trace):
+    """Split an output into its value and what the trace knows of it."""
+    if type(out) is not Box:
+        out = as_operand(out)
+    if type(out) is Box and out.view is not None:
+        out.view.refresh(out)
+    if _mine(out, trace):
+        return out.value, out.node
+    return (out if type(out) is Box else np.float64(out) if np.ndim(out) == 0 else out), None
+
+
+def _match(t, x, what: str, position: int):
+    """A tangent or cotangent as float64 of the shape of `x`."""
+    t = as_operand(t)
+    t = t if type(t) is Box else np.asarray(t, dtype=float)[()]
+    if t.shape != x.shape:
+        raise ShapeError(f"The {what} at position {position} has shape {t.shape}; its primal has {x.shape}.")
+    return t
+
+
+def _finish(g, x):
+    """A gradient the caller may keep and write to."""
+    return np.zeros(x.shape)[()] if g is None else _own(g)
+
+
+def _own(g):
+    return np.array(g)[()] if isinstance(g, np.ndarray) else g
+
+
+def _check_argnums(f, numbers, args) -> None:
+    for i in numbers:
+        if not -len(args) <= i < len(args):
+            raise ArgumentError(
+                f"argnums={i} names no argument: {_name(f)} was called with {len(args)} positional arguments."
+            )
+
+
+def _check_sequence(what: str, x) -> None:
+    if not isinstance(x, tuple | list):
+        raise ArgumentError(f"{what} takes its primals and tangents as tuples, one entry per argument; got {type(x)}.")
+
+
+def _name(f) -> str:
+    return getattr(f, "__name__", repr(f))
+
+
+class _translate_errors:
+    """Say what NumPy's message about object arrays means: a list of traced values met a function that needs an array."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is TypeError and ("not supported for the input types" in str(error) or "loop of ufunc" in str(error)):
+            raise UnsupportedFunctionError(
+                "np.array([...]) of traced values makes an object array, which this function does not take. Use "
+                f"np.stack([...]) to join traced scalars into one array. NumPy said: {error}"
+            ) from error
+        return False
