@@ -23,9 +23,9 @@ _levels = itertools.count(1)
 class Box:
     """A traced array.
 
-    `value` is the array as the next level out sees it (a NumPy value or another box), `node` what its owner, a trace, knows of
-    it: the tangent in forward mode, the place on the tape in reverse mode. `view` and `version` keep NumPy's aliasing
-    true (see `probad.ad.views`). The NumPy behaviour of this class is added in `probad.ad.array`.
+    `value` is the array as the next level out sees it (a NumPy value or another box), `node` what its owner, a trace,
+    knows of it: the tangent in forward mode, the place on the tape in reverse mode, None for a constant. `view` and
+    `version` keep NumPy's aliasing true (see `probad.ad.views`). The NumPy behaviour of this class is added in `probad.ad.array`.
     """
 
     __slots__ = ("node", "owner", "value", "version", "view")
@@ -102,28 +102,38 @@ class Trace:
     def __exit__(self, *exc_info):
         self.alive = False
 
-    def unwrap(self, args) -> tuple[list, list]:
-        """Split the arguments into what the next level out sees and what this trace knows of them (None: constant)."""
+    def unwrap(self, args) -> tuple[list, list, bool, bool]:
+        """Split the arguments into what the next level out sees and what this trace knows of them (None: constant).
+
+        The flags tell whether any argument varies in this trace, and whether any is traced further out as well.
+        """
         if not self.alive:
             raise LeakedValueError(
                 "A traced value was used after the differentiation it belongs to had ended. It was kept in a global, "
                 "a list or an attribute. Return it from the function instead, for example with has_aux=True."
             )
-        values, nodes = [], []
+        values, nodes, varies, traced = [], [], False, False
         for a in args:
-            if type(a) is Box:
+            node = None
+            kind = type(a)
+            if kind is Box:
                 if a.view is not None:
                     a.view.refresh(a)
                 if a.owner is self:
-                    values.append(a.value)
-                    nodes.append(a.node)
-                    continue
-                a = Box(a.value, a.owner, a.node)  # a snapshot: later writes in place must not reach this trace
-            elif type(a) in _SUSPECT and (type(a) is not np.ndarray or a.dtype.kind in "Oc"):
+                    node = a.node
+                    a = a.value
+                    if node is not None:
+                        varies = True
+                    if type(a) is Box:
+                        traced = True
+                else:
+                    a = Box(a.value, a.owner, a.node)  # a snapshot: later writes in place must not reach this trace
+                    traced = True
+            elif kind in _SUSPECT and (kind is not np.ndarray or a.dtype.kind in "Oc"):
                 a = _plain(np.asarray(a))
             values.append(a)
-            nodes.append(None)
-        return values, nodes
+            nodes.append(node)
+        return values, nodes, varies, traced
 
     def wrap(self, primitive: Primitive, args, params, y, node) -> Box:
         """Box an output, and remember it as a view where NumPy would have returned one."""
@@ -139,10 +149,9 @@ class ForwardTrace(Trace):
     __slots__ = ()
 
     def process(self, primitive: Primitive, args, params):
-        values, tangents = self.unwrap(args)
-        y = primitive(*values, **params)
-        moving = any(t is not None for t in tangents)
-        return self.wrap(primitive, args, params, y, primitive.push(tangents, y, values, params) if moving else None)
+        values, tangents, varies, traced = self.unwrap(args)
+        y = (primitive if traced else primitive.impl)(*values, **params)
+        return self.wrap(primitive, args, params, y, primitive.push(tangents, y, values, params) if varies else None)
 
 
 class ReverseTrace(Trace):
@@ -163,10 +172,10 @@ class ReverseTrace(Trace):
         return Box(value, self, len(self.tape) - 1)
 
     def process(self, primitive: Primitive, args, params):
-        values, nodes = self.unwrap(args)
-        y = primitive(*values, **params)
+        values, nodes, varies, traced = self.unwrap(args)
+        y = (primitive if traced else primitive.impl)(*values, **params)
         node = None
-        if any(n is not None for n in nodes):
+        if varies:
             node = len(self.tape)
             self.tape.append((primitive, nodes, values, params, y))
         return self.wrap(primitive, args, params, y, node)
@@ -192,10 +201,13 @@ class ReverseTrace(Trace):
                 if primitive.gather_fn is not None:  # many reads of one array cost one array of cotangents, not many
                     gathered.setdefault(nodes[0], (primitive.gather_fn, []))[1].append((g, params, values[0].shape))
                     continue
-                pull = primitive.pull
-                for k, node in enumerate(nodes):
+                k = 0
+                for node in nodes:
                     if node is not None:
-                        _add(cotangents, node, pull(k, g, y, values, params))
+                        part = primitive.pull(k, g, y, values, params)
+                        old = cotangents[node]
+                        cotangents[node] = part if old is None else old + part
+                    k += 1
         return cotangents[:n_inputs]
 
 
