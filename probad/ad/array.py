@@ -91,11 +91,15 @@ def _plain_index(index):
     """An index without traced parts; one that depends on a traced value cannot be followed."""
     parts = index if isinstance(index, tuple) else (index,)
     if any(type(p) is Box for p in parts):
-        raise ConversionError(
-            "A traced value was used as an index, which has no derivative. Use int(x), or pb.stop_gradient(x) for an "
-            "array of indices."
-        )
+        _refuse_index(None)
     return index
+
+
+def _refuse_index(self):
+    raise ConversionError(
+        "A traced value was used as an index or a count, which has no derivative. Use int(x), or pb.stop_gradient(x) "
+        "for an array of indices."
+    )
 
 
 def _getitem(self, index):
@@ -172,33 +176,46 @@ Box.reshape, Box.transpose, Box.astype, Box.fill, Box.sort = _reshape, _transpos
 
 
 # --- conversion to plain numbers ------------------------------------------------------------------------------------
+_LOST = (
+    "A traced value was about to become a plain number, and its derivative would be lost. The cause is float(x), "
+    "np.asarray(x, dtype=float) (leave it out: traced values are float64 already), a function of the math module (use "
+    "np.exp(x), not math.exp(x)), a random generator (rng.normal(x)), or an assignment into a plain NumPy array "
+    "(start from np.zeros_like(x), or np.stack a list). Use pb.stop_gradient(x) if the derivative is not wanted."
+)
+
+
 def _refuse_float(self):
-    raise ConversionError(
-        "A traced value was about to become a plain number, and its derivative would be lost. The cause is float(x), "
-        "a function of the math module (use np.exp(x), not math.exp(x)), a random generator (rng.normal(x)), or an "
-        "assignment into a plain NumPy array (start from np.zeros_like(x), or collect a list and np.stack it). "
-        "Use pb.stop_gradient(x) if the derivative is not wanted."
-    )
+    raise ConversionError(_LOST)
 
 
 def _array(self, dtype=None, copy=None):
     """An object array of traced scalars, which is what lets ``np.array([a, b])`` work."""
-    caller = sys._getframe(1).f_globals.get("__name__", "")
-    package = caller.partition(".")[0]
-    if package in ("scipy", "pandas", "sklearn", "statsmodels", "xarray"):
+    culprit = _foreign_caller(sys._getframe(1))
+    if culprit:
         raise ConversionError(
-            f"{caller} cannot work on a traced value: only NumPy functions and the ufuncs of scipy.special can. "
-            + _instead_of(caller)
+            f"{culprit} cannot work on a traced value: only NumPy functions and the ufuncs of scipy.special can. "
+            + _instead_of(culprit)
         )
     if dtype is not None and np.dtype(dtype).kind != "O":
-        raise ConversionError(
-            f"np.asarray(x, dtype={np.dtype(dtype)}) would turn a traced value into plain numbers and lose its "
-            "derivative. Leave the conversion out: traced values are float64 already."
-        )
+        raise ConversionError(_LOST)
     out = np.empty(self.shape, dtype=object)
     for i in np.ndindex(self.shape):
         out[i] = self[i]
     return out
+
+
+def _foreign_caller(frame) -> str | None:
+    """The module outside NumPy that asks for an array, if it is one that would go on without derivatives."""
+    found = None
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        package = module.partition(".")[0]
+        if package in ("scipy", "pandas", "sklearn", "statsmodels", "xarray"):
+            found = module
+        elif package != "numpy":
+            break
+        frame = frame.f_back
+    return found
 
 
 def _instead_of(module: str) -> str:
@@ -226,6 +243,7 @@ def _repr(self):
 
 Box.__array__, Box.__array_ufunc__, Box.__array_function__ = _array, _array_ufunc, _array_function
 Box.__float__, Box.__complex__, Box.__repr__ = _refuse_float, _refuse_float, _repr
+Box.__index__ = _refuse_index
 Box.__bool__ = lambda self: bool(peel(self))
 Box.__int__ = lambda self: int(peel(self))
 Box.__format__ = lambda self, spec: format(peel(self), spec)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from probad.ad.constants import protect, release
 from probad.errors import ConversionError, LeakedValueError
 
 _levels = itertools.count(1)
@@ -73,9 +74,13 @@ class Primitive:
         """Apply the operation to plain or traced values."""
         top, level = None, 0
         for a in args:
-            if type(a) is Box and a.owner.level > level:
-                top = a.owner
-                level = top.level
+            kind = type(a)
+            if kind is Box:
+                if a.owner.level > level:
+                    top = a.owner
+                    level = top.level
+            elif kind in _SUSPECT and (kind is not np.ndarray or a.dtype.kind in "Oc"):
+                return self(*[_plain(a) for a in args], **params)
         if top is None:
             return self.impl(*args, **params)
         return top.process(self, args, params)
@@ -129,11 +134,15 @@ class Trace:
                 else:
                     a = Box(a.value, a.owner, a.node)  # a snapshot: later writes in place must not reach this trace
                     traced = True
-            elif kind in _SUSPECT and (kind is not np.ndarray or a.dtype.kind in "Oc"):
-                a = _plain(np.asarray(a))
+            elif kind is np.ndarray:
+                a = self.keep(a)
             values.append(a)
             nodes.append(node)
         return values, nodes, varies, traced
+
+    def keep(self, a: np.ndarray) -> np.ndarray:
+        """A plain array as the derivative rules will see it."""
+        return a
 
     def wrap(self, primitive: Primitive, args, params, y, node) -> Box:
         """Box an output, and remember it as a view where NumPy would have returned one."""
@@ -160,11 +169,19 @@ class ReverseTrace(Trace):
     The tape keeps places and values, never boxes of its own level: a box may be written to, its past may not.
     """
 
-    __slots__ = ("tape",)
+    __slots__ = ("held", "tape")
 
     def __init__(self):
         super().__init__()
         self.tape: list = []
+        self.held: list = []
+
+    def __del__(self):
+        release(self.held)
+
+    def keep(self, a: np.ndarray) -> np.ndarray:
+        """Make sure that a plain array on the tape does not change before the sweep."""
+        return protect(a, self.held)
 
     def input(self, value) -> Box:
         """Put an independent variable on the tape."""
@@ -218,17 +235,18 @@ def _add(cotangents: list, node: int, g) -> None:
         cotangents[node] = g if old is None else old + g
 
 
-# Arguments that may not be what a primitive expects.
-_SUSPECT = frozenset({np.ndarray, list, tuple, complex, np.complex128, bool})
+# Types of arguments that may not be what a primitive expects.
+_SUSPECT = frozenset({np.ndarray, list, tuple, complex, np.complex128})
 
 
-def _plain(a: np.ndarray):
+def _plain(a):
     """A list as an array, an object array of boxes as one box; complex constants are refused."""
+    if type(a) not in _SUSPECT:
+        return a
+    a = np.asarray(a)
     if a.dtype.kind == "c":
         raise ConversionError("Complex numbers cannot be differentiated. Write real and imaginary parts separately.")
-    if a.dtype.kind != "O":
-        return a[()]
-    return PRIMITIVES["stack"](*a.ravel(), axis=0).reshape(a.shape)
+    return PRIMITIVES["stack"](*a.ravel(), axis=0).reshape(a.shape) if a.dtype.kind == "O" else a[()]
 
 
 def is_traced(x) -> bool:

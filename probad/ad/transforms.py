@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from probad.ad.constants import release
 from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, peel
 from probad.ad.functions import as_operand
-from probad.errors import ArgumentError, ConversionError, ShapeError, UnsupportedFunctionError
+from probad.errors import ArgumentError, ConversionError, InPlaceError, ShapeError, UnsupportedFunctionError
 from probad.tree import flatten, map_leaves
 
 
@@ -68,6 +69,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bo
             grads = rebuild([_finish(g, x) for g, x in zip(grads, plain, strict=True)])
             if has_aux:
                 value = (value, map_leaves(lambda leaf: _output(leaf, trace)[0] if _mine(leaf, trace) else leaf, aux))
+            release(trace.held)
         return value, (tuple(grads) if several else grads[0])
 
     return value_and_grad_of_f
@@ -188,7 +190,7 @@ def stop_gradient(x: Any) -> Any:
     >>> grad(lambda x: x * stop_gradient(x))(3.0)
     np.float64(3.0)
     """
-    return map_leaves(peel, x)
+    return map_leaves(lambda leaf: _own(peel(leaf)), x)
 
 
 # --- the way in and the way out -------------------------------------------------------------------------------------
@@ -260,15 +262,31 @@ def _name(f) -> str:
 
 
 class _translate_errors:
-    """Say what NumPy's message about object arrays means: a list of traced values met a function that needs an array."""
+    """Say what NumPy's messages mean when it meets traced values in places where it cannot ask for advice."""
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, traceback):
-        if kind is TypeError and ("not supported for the input types" in str(error) or "loop of ufunc" in str(error)):
+        text = str(error)
+        if kind is TypeError and ("not supported for the input types" in text or "loop of ufunc" in text):
             raise UnsupportedFunctionError(
                 "np.array([...]) of traced values makes an object array, which this function does not take. Use "
                 f"np.stack([...]) to join traced scalars into one array. NumPy said: {error}"
+            ) from error
+        if kind is ValueError and isinstance(error.__cause__, ConversionError):
+            raise InPlaceError(
+                "A traced value was assigned into a plain NumPy array, and its derivative would be lost. Start from a "
+                "traced array (np.zeros_like(x)), or collect the parts in a list and np.stack it."
+            ) from error
+        if kind is ValueError and "read-only" in text:
+            raise InPlaceError(
+                "A NumPy array was written to after a traced value had been computed from it: its derivative needs "
+                "the old content. Write to a copy instead (the line is in the traceback below)."
+            ) from error
+        if kind is IndexError and "only integers, slices" in text:
+            raise ConversionError(
+                "An array was indexed by something that is not an integer. If it is a traced value: it has no "
+                "derivative as an index; use int(x), or pb.stop_gradient(x) for an array of indices."
             ) from error
         return False
