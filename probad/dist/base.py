@@ -123,9 +123,8 @@ class Distribution:
         """Differential entropy (Shannon entropy if discrete), in nats, one number per batch element."""
         raise self._absent("entropy")
 
-    def scipy_twin(self):
-        """The same distribution as a frozen `scipy.stats` object, or None where there is none."""
-        return None
+    def scipy_twin(self) -> Any:
+        """The same distribution as a frozen `scipy.stats` object; None, the default, where there is none."""
 
     # --- shapes ------------------------------------------------------------------------------------------------------
     def given(self) -> dict[str, Any]:
@@ -205,10 +204,9 @@ class Distribution:
         found = constraint.violation(value)
         if found is not None:
             index, bad = found
-            must = constraint.describe if np.all(np.isfinite(bad)) else f"finite and {constraint.describe}"
             fix = f"If it depends on a latent x, map it there: {constraint.remedy}." if constraint.remedy else None
-            must = constraint.describe if must.endswith("a finite number") else must
-            raise ParameterError(explain(f"{what} must be {must}", site=site, index=index, value=bad, fix=fix))
+            problem = f"{what} must be {constraint.describe}"
+            raise ParameterError(explain(problem, site=site, index=index, value=bad, fix=fix))
 
     def check_value(self, value, site: str | None = None) -> None:
         """Check that data can come from this distribution; a traced value is not looked at.

@@ -24,6 +24,16 @@ def _bound_text(bound, name: str | None) -> str:
     return repr(bound.item()) if is_concrete(bound) and bound.ndim == 0 else "its bound"
 
 
+def _first(outside, x) -> tuple[tuple[int, ...], object] | None:
+    """Index and value of the first element that is marked, or None; a bound may have more axes than `x`."""
+    outside, x = np.broadcast_arrays(outside, x)
+    places = np.argwhere(outside)
+    if len(places) == 0:
+        return None
+    index = tuple(int(i) for i in places[0])
+    return index, x[index].item()
+
+
 class Constraint:
     """A set of values.
 
@@ -59,12 +69,7 @@ class Constraint:
 
     def violation(self, x) -> tuple[tuple[int, ...], object] | None:
         """Find the first element of `x` outside the set: its index and value, or None."""
-        outside = ~np.asarray(self.contains(x))
-        if not outside.any():
-            return None
-        index = tuple(int(i) for i in np.argwhere(outside)[0])
-        found = x[index]
-        return index, found.item() if found.ndim == 0 else found
+        return _first(~np.asarray(self.contains(x)), x)
 
     def bijector(self) -> bijectors.Bijector:
         """A smooth one-to-one map from unconstrained reals onto the set.
@@ -194,14 +199,28 @@ class Independent(Constraint):
 
 
 class Simplex(Constraint):
-    """A vector of nonnegative numbers that sum to 1."""
+    """A vector of nonnegative numbers that sum to 1; of positive ones with ``closed=False``."""
 
     event_ndim = 1
-    describe = "a simplex (entries >= 0 that sum to 1)"
-    remedy = "scipy.special.expit(x), then divide by the sum; or pass logits"
+    remedy = "np.exp(x) divided by its sum"
+
+    def __init__(self, *, closed: bool = True):
+        self.closed = closed
+        self.describe = f"a simplex (entries {'>=' if closed else '>'} 0 that sum to 1)"
+
+    def _entries(self, x):
+        return x >= 0 if self.closed else x > 0
 
     def contains(self, x):
-        return np.all(x >= 0, axis=-1) & (abs(np.sum(x, axis=-1) - 1.0) <= SIMPLEX_TOLERANCE)
+        return np.all(self._entries(x), axis=-1) & (abs(np.sum(x, axis=-1) - 1.0) <= SIMPLEX_TOLERANCE)
+
+    def violation(self, x):
+        entry = _first(~self._entries(x), x)
+        if entry is not None:
+            return entry
+        total = np.sum(x, axis=-1)
+        found = _first(~self.contains(x), total)
+        return None if found is None else (found[0], f"a sum of {found[1]}")
 
     def bijector(self):
         return bijectors.StickBreaking()
@@ -214,7 +233,16 @@ class Ordered(Constraint):
     describe = "a vector in strictly ascending order"
 
     def contains(self, x):
-        return np.all(np.isfinite(x), axis=-1) & np.all(x[..., 1:] > x[..., :-1], axis=-1)
+        return np.all(self._entries(x), axis=-1)
+
+    def violation(self, x):
+        return _first(~self._entries(x), x)
+
+    @staticmethod
+    def _entries(x):
+        """Which entries are finite and above their predecessor."""
+        above = np.concatenate([np.ones_like(x[..., :1], dtype=bool), x[..., 1:] > x[..., :-1]], axis=-1)
+        return above & np.isfinite(x)
 
     def bijector(self):
         return bijectors.Ordered()
@@ -235,6 +263,13 @@ class LowerCholesky(Constraint):
         finite = np.all(np.isfinite(x), axis=(-2, -1))
         triangular = np.all(x[..., rows, columns] == 0, axis=-1)
         return finite & triangular & np.all(x[..., np.arange(n), np.arange(n)] > 0, axis=-1)
+
+    def violation(self, x):
+        if x.shape[-1] != x.shape[-2]:
+            return (), f"a matrix of {x.shape[-2]} rows and {x.shape[-1]} columns"
+        n = x.shape[-1]
+        good = np.where(np.eye(n, dtype=bool), x > 0, np.tri(n, dtype=bool) | (x == 0)) & np.isfinite(x)
+        return _first(~good, x)
 
     def bijector(self):
         return bijectors.LowerCholesky()
@@ -268,11 +303,13 @@ class NonnegativeInteger(Constraint):
         return (x >= 0) & (x < np.inf) & (x == np.floor(x))
 
 
-class Boolean(Constraint):
+class Boolean(IntegerInterval):
     """0 or 1."""
 
-    discrete = True
     describe = "0 or 1"
+
+    def __init__(self):
+        super().__init__(0, 1)
 
     def contains(self, x):
         return (x == 0) | (x == 1)
@@ -284,6 +321,7 @@ nonnegative = Positive(closed=True)
 unit_interval = UnitInterval()
 open_unit_interval = UnitInterval(closed=False)
 simplex = Simplex()
+open_simplex = Simplex(closed=False)
 ordered = Ordered()
 lower_cholesky = LowerCholesky()
 real_vector = Independent(real)

@@ -23,6 +23,11 @@ def _trials_logp(n_yes, n_no, probs, logits):
     return n_yes * special.log_expit(logits) + n_no * special.log_expit(-logits)
 
 
+def _no_count(value):
+    """Where a value is not one of 0, 1, 2, ..."""
+    return (value < 0) | (value == np.inf) | (value != np.floor(value))
+
+
 class _Counts(Distribution):
     """What distributions of counts share: integer arguments, and quantiles by search of the cdf."""
 
@@ -213,7 +218,7 @@ class Poisson(_Counts):
         self.log_rate = None if log_rate is None else as_array(log_rate)
 
     def logp(self, value):
-        outside = (value < 0) | (value != np.floor(value))
+        outside = _no_count(value)
         k = unless(outside, value, 0.0)
         if self.rate is None:
             kernel = k * self.log_rate - np.exp(self.log_rate)
@@ -307,7 +312,7 @@ class NegativeBinomial(_Counts):
         self.logits = None if logits is None else as_array(logits)
 
     def logp(self, value):
-        outside = (value < 0) | (value != np.floor(value))
+        outside = _no_count(value)
         k = unless(outside, value, 0.0)
         n = self._n()
         if self.mu is not None:  # p = n / (n + mu), written so that nothing cancels in the Poisson limit of large n

@@ -63,6 +63,8 @@ class MvNormal(Distribution):
             z = solve_triangular(factor, centred.reshape(-1, n).T)
             squares = np.sum(z * z, axis=0).reshape(centred.shape[:-1])
         else:
+            if centred.ndim < factor.ndim - 1:  # one vector, many matrices
+                centred = np.broadcast_to(centred, factor.shape[:-1])
             z = solve_triangular(factor, centred[..., None])[..., 0]
             squares = np.sum(z * z, axis=-1)
         return -0.5 * squares - (np.sum(np.log(diagonal), axis=-1) + n * HALF_LOG_2PI)
@@ -95,7 +97,7 @@ class MvNormal(Distribution):
 class Dirichlet(Distribution):
     """Dirichlet distribution on the simplex: density prod_k x_k^(a_k - 1) / B(a), with a the concentration.
 
-    The faces of the simplex, where an entry is 0, have log density -inf.
+    The faces of the simplex, where an entry is 0, are outside the support, as the ends are for `Beta`.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ class Dirichlet(Distribution):
     """
 
     parameters: ClassVar = {"concentration": constraints.positive_vector}
-    support = constraints.simplex
+    support = constraints.open_simplex
     event_ndim = 1
     examples: ClassVar = [
         {"concentration": [1.5, 2.0, 4.0]},

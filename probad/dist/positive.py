@@ -186,7 +186,7 @@ class Gamma(Distribution):
 
     def logp(self, value):
         a = self.concentration
-        outside = value <= 0
+        outside = (value <= 0) | (value == np.inf)  # at inf the terms would cancel to NaN
         x = unless(outside, value, 1.0)
         constant = special.gammaln(a) - a * np.log(self.rate)
         return unless(outside, (a - 1) * np.log(x) - self.rate * x - constant, -np.inf)
