@@ -44,6 +44,25 @@ def explain(problem: str, *, site: str | None = None, index=None, value=None, fi
     return f"{text} {fix}" if fix else text
 
 
+def did_you_mean(name: str, known) -> str:
+    """End a message about an unknown name with the closest known one, or with all of them if they are few.
+
+    Examples
+    --------
+    >>> did_you_mean("sigm", ["mu", "sigma"])
+    " Did you mean 'sigma'?"
+    >>> did_you_mean("x", ["mu", "sigma"])
+    ' Known: mu, sigma.'
+    """
+    from difflib import get_close_matches  # only where something is wrong already: it is slow to import
+
+    known = [str(k) for k in known]
+    close = get_close_matches(str(name), known, n=1)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known: {', '.join(known)}." if 0 < len(known) <= 20 else ""
+
+
 class ProbadError(Exception):
     """Base of every error raised by probad: ``except pb.errors.ProbadError`` catches them all."""
 

@@ -1,0 +1,304 @@
+"""The seam between models and algorithms: a log density over one flat unconstrained vector.
+
+A sampler or an optimiser sees nothing of a model but a `LogDensity`. To write one by hand, subclass it and give
+`logp_and_grad`; everything else has a default. `probad.stress` tells whether the result keeps the contract.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from probad.ad import is_traced, value_and_grad
+from probad.errors import ArgumentError, ShapeError, did_you_mean
+from probad.numerics import as_array
+
+OK, NOT_FINITE, FATAL = 0, 1, 2  # what evaluate() returns: the C side of the contract uses the same numbers
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What `LogDensity.constrain` returns under one name.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    dims : tuple of str or None
+        Names of the axes, None if they have none.
+    kind : {"latent", "deterministic"}
+    """
+
+    name: str
+    shape: tuple[int, ...] = ()
+    dims: tuple[str, ...] | None = None
+    kind: str = "latent"
+
+
+class LogDensity:
+    """Log density of a distribution over ``dim`` unconstrained real numbers.
+
+    Subclasses give `logp_and_grad`. One object is used by one thread at a time; `fork` makes one for another thread.
+
+    Parameters
+    ----------
+    dim : int, >= 1
+        Number of unconstrained coordinates.
+    names : sequence of str, optional
+        One name per coordinate; ``x[0]``, ``x[1]``, ... by default.
+    variables : sequence of Variable, optional
+        What `constrain` returns. By default one scalar per name, or one vector ``x`` if there are no names.
+
+    Attributes
+    ----------
+    coords : dict of str to sequence
+        Labels along named dimensions.
+    observed_data, constant_data : dict of str to array
+        The data behind the density, to be stored with results.
+    data_dims : dict of str to tuple of str
+        Names of the axes of those data that have any.
+    address, ctx : int
+        A C function with the contract of `evaluate`, and its first argument; 0 if there is none.
+    failure : BaseException or None
+        The exception behind the last fatal `evaluate`.
+    """
+
+    address: int = 0
+    ctx: int = 0
+    failure: BaseException | None = None
+
+    def __init__(
+        self, dim: int, *, names: Sequence[str] | None = None, variables: Sequence[Variable] | None = None
+    ) -> None:
+        if isinstance(dim, bool) or not isinstance(dim, int | np.integer) or dim < 1:
+            raise ArgumentError(f"A log density needs dim, a whole number of at least 1; got {dim!r}.")
+        self.dim = int(dim)
+        self.names = [f"x[{i}]" for i in range(dim)] if names is None else [str(name) for name in names]
+        if len(self.names) != dim or len(set(self.names)) != dim:
+            raise ArgumentError(f"names must hold {dim} different names, one per coordinate; got {self.names}.")
+        if variables is None:
+            variables = [Variable("x", (self.dim,))] if names is None else [Variable(name) for name in self.names]
+        self.variables: list[Variable] = list(variables)
+        self.coords: dict[str, Any] = {}
+        self.observed_data: dict[str, np.ndarray] = {}
+        self.constant_data: dict[str, np.ndarray] = {}
+        self.data_dims: dict[str, tuple[str, ...]] = {}
+
+    # --- the density --------------------------------------------------------------------------------------------------
+    def logp(self, z) -> float:
+        """Log density at `z`, up to a constant.
+
+        Parameters
+        ----------
+        z : (dim,) array_like, unconstrained
+
+        Returns
+        -------
+        float, nats; -inf outside the support
+        """
+        return self.logp_and_grad(z)[0]
+
+    def logp_and_grad(self, z) -> tuple[float, np.ndarray]:
+        """Log density at `z` and its gradient, an array of shape (dim,) that the caller may keep and write to."""
+        raise NotImplementedError(f"{type(self).__name__} must define logp_and_grad(z).")
+
+    def evaluate(self, ctx: int, position: np.ndarray, logp_out: np.ndarray, grad_out: np.ndarray) -> int:
+        """Write log density and gradient into arrays: the twin in Python of the C function at `address`.
+
+        Parameters
+        ----------
+        ctx : int
+            Not used here.
+        position : (dim,) array, unconstrained
+        logp_out : (1,) array
+        grad_out : (dim,) array
+
+        Returns
+        -------
+        int
+            0 if both are finite; 1 if not, as outside the support; 2 if an exception was raised, which is kept in
+            `failure` for the caller to raise again. Without a finite position the density is not asked.
+        """
+        if not np.isfinite(position).all():
+            logp_out[0] = -math.inf
+            return NOT_FINITE
+        try:
+            logp, grad = self.logp_and_grad(position)
+            logp_out[0] = logp
+            grad_out[:] = grad
+        except Exception as error:
+            self.failure = error
+            logp_out[0] = math.nan
+            return FATAL
+        return OK if math.isfinite(logp_out[0]) and np.isfinite(grad_out).all() else NOT_FINITE
+
+    def fork(self) -> LogDensity:
+        """An independent density for another thread; what never changes is shared."""
+        twin = copy.copy(self)
+        twin.failure = None
+        return twin
+
+    # --- between unconstrained vectors and named values -----------------------------------------------------------
+    def constrain(self, z) -> dict[str, np.ndarray]:
+        """Values by name.
+
+        Parameters
+        ----------
+        z : (..., dim) array_like, unconstrained
+            One point, or draws along leading axes such as (chain, draw).
+
+        Returns
+        -------
+        dict of str to array
+            Each of the shape of the leading axes followed by that of the variable.
+        """
+        z = self._points(z)
+        values, start = {}, 0
+        for variable in self.variables:
+            stop = start + math.prod(variable.shape)
+            values[variable.name] = z[..., start:stop].reshape(z.shape[:-1] + variable.shape)
+            start = stop
+        return values
+
+    def unconstrain(self, params: Mapping[str, Any]) -> np.ndarray:
+        """The inverse of `constrain` at one point: a flat vector from values by name."""
+        params = self._match_names(params)
+        parts = []
+        for variable in self.variables:
+            value = np.asarray(params[variable.name], dtype=float)
+            if value.shape != variable.shape:
+                raise ShapeError(f"'{variable.name}' has shape {variable.shape}; got a value of shape {value.shape}.")
+            parts.append(value.ravel())
+        return np.concatenate(parts)
+
+    def explain(self, z) -> str:
+        """Say why log density or gradient is not finite at `z`."""
+        z = self._point(z)
+        logp, grad = self.logp_and_grad(z)
+        bad = [i for i in range(self.dim) if not math.isfinite(grad[i])]
+        if not math.isfinite(logp):
+            return f"The log density is {logp} here."
+        if bad:
+            return f"The log density is {logp:.6g} here, but its derivative by '{self.names[bad[0]]}' is {grad[bad[0]]}."
+        return f"The log density is {logp:.6g} here, and its gradient is finite."
+
+    # --- arguments -----------------------------------------------------------------------------------------------
+    def _point(self, z) -> np.ndarray:
+        """One point as an array of its own: what the density does to it stays inside."""
+        z = np.array(z, dtype=float)
+        if z.shape != (self.dim,):
+            raise ShapeError(f"The density takes a vector of shape ({self.dim},); got shape {z.shape}.")
+        return z
+
+    def _points(self, z) -> np.ndarray:
+        z = np.asarray(z, dtype=float)
+        if z.ndim == 0 or z.shape[-1] != self.dim:
+            raise ShapeError(f"The last axis of z must have length {self.dim}; got shape {z.shape}.")
+        return z
+
+    def _match_names(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Check that `params` names every latent variable, and nothing unknown."""
+        if not isinstance(params, Mapping):
+            raise ArgumentError(f"Parameters are given as a dict of name to value; got {type(params).__name__}.")
+        known = [v.name for v in self.variables]
+        for name in params:
+            if name not in known:
+                raise ArgumentError(f"There is no variable '{name}'.{did_you_mean(name, known)}")
+        for v in self.variables:
+            if v.kind == "latent" and v.name not in params:
+                raise ArgumentError(f"A value for '{v.name}' of shape {v.shape} is missing.")
+        return params
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.dim} unconstrained coordinates>"
+
+    @staticmethod
+    def from_function(
+        fn: Callable[[Any], Any],
+        dim: int,
+        *,
+        names: Sequence[str] | None = None,
+        gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    ) -> FunctionDensity:
+        """Wrap a function of one flat vector, written in NumPy.
+
+        Parameters
+        ----------
+        fn : callable
+            ``fn(z)`` gives the log density in nats, up to a constant.
+        dim : int
+            Length of `z`.
+        names : sequence of str, optional
+            One name per coordinate.
+        gradient : "reverse" or callable
+            Differentiate `fn`, or call ``gradient(z)`` for an array of shape (dim,). With a callable, `fn` may be
+            any code: it sees plain numbers only.
+
+        Examples
+        --------
+        >>> density = LogDensity.from_function(lambda z: -0.5 * np.sum(z**2), 2, names=["a", "b"])
+        >>> density.logp_and_grad([1.0, 2.0])
+        (-2.5, array([-1., -2.]))
+        """
+        return FunctionDensity(fn, dim, names=names, gradient=gradient)
+
+
+class FunctionDensity(LogDensity):
+    """A log density given as a function of one flat vector; see `LogDensity.from_function`."""
+
+    def __init__(
+        self,
+        fn: Callable[[Any], Any],
+        dim: int,
+        *,
+        names: Sequence[str] | None = None,
+        variables: Sequence[Variable] | None = None,
+        gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    ) -> None:
+        super().__init__(dim, names=names, variables=variables)
+        if not callable(fn):
+            raise ArgumentError(f"A log density is made from a function of one vector; got {type(fn).__name__}.")
+        if gradient != "reverse" and not callable(gradient):
+            raise ArgumentError(f"gradient must be 'reverse' or a function of one vector; got {gradient!r}.")
+        self._fn = fn
+        self._gradient_fn = None if gradient == "reverse" else gradient
+        self._both_fn = value_and_grad(self._scalar)
+
+    def _scalar(self, z):
+        logp = self._fn(z)
+        if not hasattr(logp, "shape"):
+            logp = as_array(logp)
+        if logp.shape != ():
+            raise ShapeError(f"A log density returns one number; got an array of shape {logp.shape}. Sum it.")
+        return logp
+
+    def logp(self, z):
+        """Log density at `z`; a traced `z` gives a traced value."""
+        if is_traced(z):
+            return self._scalar(z)
+        with np.errstate(all="ignore"):
+            try:
+                return float(self._scalar(self._point(z)))
+            except np.linalg.LinAlgError:  # a matrix that should be positive definite is not: outside the support
+                return -math.inf
+
+    def logp_and_grad(self, z) -> tuple[float, np.ndarray]:
+        """Log density at `z` and its gradient."""
+        z = self._point(z)
+        with np.errstate(all="ignore"):
+            try:
+                if self._gradient_fn is None:
+                    logp, grad = self._both_fn(z)
+                    return float(logp), grad
+                logp = float(self._scalar(z.copy()))
+                grad = np.array(self._gradient_fn(z), dtype=float)
+            except np.linalg.LinAlgError:
+                return -math.inf, np.full(self.dim, math.nan)
+        if grad.shape != (self.dim,):
+            raise ShapeError(f"The gradient must have shape ({self.dim},); gradient(z) gave shape {grad.shape}.")
+        return logp, grad
