@@ -61,9 +61,9 @@ def _exactly(x):
     return [_exactly(v) for v in x] if np.ndim(x) else mp.mpf(float(x))
 
 
-def oracle(element: Distribution, x) -> float:
+def oracle(element: Distribution, x, digits: int = 50) -> float:
     """The log density in 50 digits, rounded once."""
-    with mp.workdps(50):
+    with mp.workdps(digits):
         parameters = {name: _exactly(value) for name, value in element.given().items()}
         return float(LOG_DENSITIES[_name(element)](_exactly(x), **parameters))
 

@@ -19,7 +19,7 @@ def normal(x, loc, scale):
     return -((x - loc) ** 2) / (2 * scale**2) - mp.log(scale * mp.sqrt(2 * mp.pi))
 
 
-def student_t(x, df, loc=mpf(0), scale=mpf(1)):
+def student_t(x, df, loc, scale):
     constant = mp.loggamma((df + 1) / 2) - mp.loggamma(df / 2) - mp.log(scale * mp.sqrt(df * mp.pi))
     return constant - (df + 1) / 2 * mp.log(1 + ((x - loc) / scale) ** 2 / df)
 
