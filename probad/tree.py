@@ -36,6 +36,8 @@ def flatten(tree: Any) -> tuple[list, Rebuild]:
     >>> rebuild([10, 20, 30])
     {'a': 10, 'b': (20, [30])}
     """
+    if hasattr(tree, "shape"):  # a single array, the common case
+        return [tree], _only
     leaves: list = []
     build = _walk(tree, leaves)
     n_leaves = len(leaves)
@@ -47,6 +49,11 @@ def flatten(tree: Any) -> tuple[list, Rebuild]:
         return build(iter(new_leaves))
 
     return leaves, rebuild
+
+
+def _only(new_leaves):
+    (leaf,) = new_leaves
+    return leaf
 
 
 def _walk(tree, leaves: list):

@@ -89,6 +89,8 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
 # --- elements -------------------------------------------------------------------------------------------------------
 def _plain_index(index):
     """An index without traced parts; one that depends on a traced value cannot be followed."""
+    if type(index) is int or type(index) is slice:
+        return index
     parts = index if isinstance(index, tuple) else (index,)
     if any(type(p) is Box for p in parts):
         _refuse_index(None)

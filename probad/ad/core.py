@@ -71,18 +71,37 @@ class Primitive:
         PRIMITIVES[name] = self
 
     def __call__(self, *args, **params):
-        """Apply the operation to plain or traced values."""
-        top, level = None, 0
+        """Apply the operation to plain or traced values.
+
+        The common case, boxes of one trace around plain values, is settled in one pass; `Trace.process` does the rest.
+        """
+        top, simple, values, nodes = None, True, [], []
         for a in args:
             kind = type(a)
             if kind is Box:
-                if a.owner.level > level:
-                    top = a.owner
-                    level = top.level
-            elif kind in _SUSPECT and (kind is not np.ndarray or a.dtype.kind in "Oc"):
-                return self(*[_plain(a) for a in args], **params)
+                owner, value = a.owner, a.value
+                if top is None:
+                    top = owner
+                elif owner is not top:
+                    simple = False
+                    if owner.level > top.level:
+                        top = owner
+                if a.view is not None or type(value) is Box:
+                    simple = False
+                values.append(value)
+                nodes.append(a.node)
+            else:
+                if kind in _SUSPECT:
+                    if kind is not np.ndarray or a.dtype.kind in "Oc":
+                        return self(*[_plain(a) for a in args], **params)
+                    if a.flags.writeable:
+                        simple = False
+                values.append(a)
+                nodes.append(None)
         if top is None:
             return self.impl(*args, **params)
+        if simple and top.alive and top.differentiates:
+            return top.finish(self, args, params, values, nodes, self.impl(*values, **params))
         return top.process(self, args, params)
 
     def __repr__(self):
@@ -90,12 +109,17 @@ class Primitive:
 
 
 PRIMITIVES: dict[str, Primitive] = {}
+LEAKED = (
+    "A traced value was used after the differentiation it belongs to had ended. It was kept in a global, a list or an "
+    "attribute. Return it from the function instead, for example with has_aux=True."
+)
 
 
 class Trace:
     """One differentiation in progress. Use as a context manager: on exit its boxes are dead."""
 
     __slots__ = ("alive", "level")
+    differentiates = True
 
     def __init__(self):
         self.level = next(_levels)
@@ -107,17 +131,14 @@ class Trace:
     def __exit__(self, *exc_info):
         self.alive = False
 
-    def unwrap(self, args) -> tuple[list, list, bool, bool]:
-        """Split the arguments into what the next level out sees and what this trace knows of them (None: constant).
+    def process(self, primitive: Primitive, args, params) -> Box:
+        """Apply a primitive one level further out and box the result with what this trace records of it.
 
-        The flags tell whether any argument varies in this trace, and whether any is traced further out as well.
+        `nodes` holds what this trace knows of each argument; None stands for a constant.
         """
         if not self.alive:
-            raise LeakedValueError(
-                "A traced value was used after the differentiation it belongs to had ended. It was kept in a global, "
-                "a list or an attribute. Return it from the function instead, for example with has_aux=True."
-            )
-        values, nodes, varies, traced = [], [], False, False
+            raise LeakedValueError(LEAKED)
+        values, nodes, traced = [], [], False
         for a in args:
             node = None
             kind = type(a)
@@ -127,10 +148,7 @@ class Trace:
                 if a.owner is self:
                     node = a.node
                     a = a.value
-                    if node is not None:
-                        varies = True
-                    if type(a) is Box:
-                        traced = True
+                    traced = traced or type(a) is Box
                 else:
                     a = Box(a.value, a.owner, a.node)  # a snapshot: later writes in place must not reach this trace
                     traced = True
@@ -138,18 +156,24 @@ class Trace:
                 a = self.keep(a)
             values.append(a)
             nodes.append(node)
-        return values, nodes, varies, traced
+        y = primitive(*values, **params) if traced else primitive.impl(*values, **params)
+        return self.finish(primitive, args, params, values, nodes, y)
+
+    def finish(self, primitive: Primitive, args, params, values, nodes, y) -> Box:
+        """Box an output with what this trace records of it, and with its link to the array it is a view of."""
+        for node in nodes:
+            if node is not None:
+                box = Box(y, self, self.record(primitive, nodes, values, params, y))
+                break
+        else:
+            box = Box(y, self, None)
+        if primitive.view_fn is not None and y.shape:
+            box.view = primitive.view_fn(primitive, args[0], params, y)
+        return box
 
     def keep(self, a: np.ndarray) -> np.ndarray:
         """A plain array as the derivative rules will see it."""
         return a
-
-    def wrap(self, primitive: Primitive, args, params, y, node) -> Box:
-        """Box an output, and remember it as a view where NumPy would have returned one."""
-        box = Box(y, self, node)
-        if primitive.view_fn is not None and y.shape:
-            box.view = primitive.view_fn(primitive, args[0], params, y)
-        return box
 
 
 class ForwardTrace(Trace):
@@ -157,10 +181,9 @@ class ForwardTrace(Trace):
 
     __slots__ = ()
 
-    def process(self, primitive: Primitive, args, params):
-        values, tangents, varies, traced = self.unwrap(args)
-        y = (primitive if traced else primitive.impl)(*values, **params)
-        return self.wrap(primitive, args, params, y, primitive.push(tangents, y, values, params) if varies else None)
+    def record(self, primitive: Primitive, tangents, values, params, y):
+        """The tangent of the output."""
+        return primitive.push(tangents, y, values, params)
 
 
 class ReverseTrace(Trace):
@@ -188,14 +211,11 @@ class ReverseTrace(Trace):
         self.tape.append(None)
         return Box(value, self, len(self.tape) - 1)
 
-    def process(self, primitive: Primitive, args, params):
-        values, nodes, varies, traced = self.unwrap(args)
-        y = (primitive if traced else primitive.impl)(*values, **params)
-        node = None
-        if varies:
-            node = len(self.tape)
-            self.tape.append((primitive, nodes, values, params, y))
-        return self.wrap(primitive, args, params, y, node)
+    def record(self, primitive: Primitive, nodes, values, params, y) -> int:
+        """The place on the tape of the output."""
+        tape = self.tape
+        tape.append((primitive, nodes, values, params, y))
+        return len(tape) - 1
 
     def sweep(self, seeds: list[tuple[int, object]], n_inputs: int) -> list:
         """Propagate cotangents from ``seeds`` (node, cotangent) to the first `n_inputs` places; None where zero."""

@@ -40,6 +40,8 @@ def implements(*numpy_functions: Callable) -> Callable:
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict):
     """Apply a ufunc, or one of its methods, to arguments of which at least one is traced."""
+    if method == "__call__" and not kwargs and ufunc in UFUNCS:
+        return UFUNCS[ufunc](*inputs)
     if kwargs:
         kwargs = {k: v for k, v in kwargs.items() if not (k == "dtype" and v in (float, np.float64))}
     if "out" in kwargs:
@@ -48,14 +50,13 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict):
             "NumPy array). Use a = a + b, or start from a traced array: a = np.zeros_like(x)."
         )
     if method == "__call__":
-        rule = UFUNCS.get(ufunc)
-        if rule is None:
+        if ufunc not in UFUNCS:
             raise unsupported(ufunc)
         if kwargs:
             raise UnsupportedFunctionError(
                 f"np.{ufunc.__name__} on a traced value does not take {', '.join(kwargs)}=; use np.where on the result."
             )
-        return rule(*inputs)
+        return UFUNCS[ufunc](*inputs)
     if method == "reduce":
         reduced = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}.get(ufunc)
         if reduced is not None:

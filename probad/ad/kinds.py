@@ -10,11 +10,13 @@ Whatever fits none of them is a `Primitive` with its two rules written next to e
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
 
 import numpy as np
 
-from probad.ad.core import PRIMITIVES, Primitive, peel
+from probad.ad.core import PRIMITIVES, Box, Primitive, ReverseTrace, peel
 
 # Partial derivatives that need no multiplication.
 ONE, MINUS_ONE = "one", "minus one"
@@ -24,6 +26,64 @@ REAL, POSITIVE, UNIT = (-3.0, 3.0), (0.05, 4.0), (0.05, 0.95)
 DOMAINS: dict[str, tuple] = {}
 PARTIALS: dict[str, tuple] = {}
 CONSTANTS: dict[str, Callable] = {}
+
+
+class Elementwise(Primitive):
+    """A primitive of one or two arguments with a short cut for the most common call there is: reverse mode, one level.
+
+    It does what `Primitive.__call__` and `ReverseTrace` do, in half the time.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, a, b=None):
+        owner, a_node, b_node = None, None, None
+        a_kind, b_kind = type(a), type(b)
+        if a_kind is Box:
+            if a.view is not None:
+                a.view.refresh(a)
+            owner, a_node, a_value = a.owner, a.node, a.value
+        else:
+            a_value = a
+        if b_kind is Box:
+            if b.view is not None:
+                b.view.refresh(b)
+            if owner is None:
+                owner = b.owner
+            elif owner is not b.owner:
+                return Primitive.__call__(self, a, b)
+            b_node, b_value = b.node, b.value
+        else:
+            b_value = b
+        if (
+            type(owner) is not ReverseTrace
+            or (a_node is None and b_node is None)
+            or type(a_value) not in PLAIN
+            or not owner.alive
+        ):
+            return Primitive.__call__(self, a) if b is None else Primitive.__call__(self, a, b)
+        tape = owner.tape
+        if b is None:
+            y = self.impl(a_value)
+            tape.append((self, (a_node,), (a_value,), NO_PARAMS, y))
+            return Box(y, owner, len(tape) - 1)
+        if type(b_value) not in PLAIN:
+            return Primitive.__call__(self, a, b)
+        if a_kind is np.ndarray:
+            if a.dtype.kind in "Oc":
+                return Primitive.__call__(self, a, b)
+            a_value = owner.keep(a)
+        elif b_kind is np.ndarray:
+            if b.dtype.kind in "Oc":
+                return Primitive.__call__(self, a, b)
+            b_value = owner.keep(b)
+        y = self.impl(a_value, b_value)
+        tape.append((self, (a_node, b_node), (a_value, b_value), NO_PARAMS, y))
+        return Box(y, owner, len(tape) - 1)
+
+
+PLAIN = frozenset({float, int, np.float64, np.ndarray})
+NO_PARAMS: dict = {}
 
 
 def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None, singular: bool = False) -> Primitive:
@@ -44,7 +104,7 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
         branch of ``np.where`` that was not taken does not turn the gradient into NaN.
     """
     name = name or impl.__name__
-    times = _scaled if singular else _product
+    times = _scaled if singular else operator.mul
     domains = domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
 
     def push(tangents, y, values, params):
@@ -85,15 +145,15 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
         return [(scalar, {}), (broadcast, {})]
 
     DOMAINS[name], PARTIALS[name] = domains, partials
-    return Primitive(name, impl, push, pull, examples)
-
-
-def _product(a, partial):
-    return a * partial
+    return Elementwise(name, impl, push, pull, examples)
 
 
 def _scaled(a, partial):
-    """The product in which zero times infinity is zero."""
+    """The product in which zero times infinity is zero; the full care is taken only where something is not finite."""
+    out = a * partial
+    kind = type(out)
+    if (kind is np.float64 and math.isfinite(out)) or (kind is np.ndarray and math.isfinite(np.vdot(out, out))):
+        return out
     return PRIMITIVES["scale"](a, partial)
 
 

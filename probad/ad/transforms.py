@@ -51,11 +51,11 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bo
     def value_and_grad_of_f(*args, **kwargs):
         _check_argnums(f, numbers, args)
         with ReverseTrace() as trace, _translate_errors():
-            leaves, rebuild = flatten([args[i] for i in numbers])
+            leaves, rebuild = flatten([args[i] for i in numbers] if several else args[argnums])
             plain = [_input(leaf) for leaf in leaves]
             boxed = rebuild([trace.input(x) for x in plain])
             new_args = list(args)
-            for i, arg in zip(numbers, boxed, strict=True):
+            for i, arg in zip(numbers, boxed if several else (boxed,), strict=True):
                 new_args[i] = arg
             out = f(*new_args, **kwargs)
             out, aux = out if has_aux else (out, None)
@@ -67,10 +67,10 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bo
                 )
             grads = trace.sweep([(node, np.float64(1.0))] if node is not None else [], len(plain))
             grads = rebuild([_finish(g, x) for g, x in zip(grads, plain, strict=True)])
+            release(trace.held)
             if has_aux:
                 value = (value, map_leaves(lambda leaf: _output(leaf, trace)[0] if _mine(leaf, trace) else leaf, aux))
-            release(trace.held)
-        return value, (tuple(grads) if several else grads[0])
+        return value, (tuple(grads) if several else grads)
 
     return value_and_grad_of_f
 

@@ -36,14 +36,18 @@ index = linear(
 PUT_BACK["index"] = lambda base, new, params: index_set(base, new, index=params["index"])
 
 
+_BASIC = frozenset({int, slice, type(None), type(...), np.int64, np.int32, np.intp})
+
+
 def is_basic(index) -> bool:
     """Whether NumPy treats an index as basic: no element is then reached twice."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(isinstance(p, int | np.integer | slice | type(None) | type(...)) for p in parts)
+    if type(index) in _BASIC:
+        return True
+    return type(index) is tuple and all(type(p) in _BASIC for p in index)
 
 
 def _scatter(*parts, indices, shape):
-    out = np.zeros(shape)
+    out = np.zeros_like(parts[0], shape=shape)
     for g, where in zip(parts, indices, strict=True):
         if is_basic(where):
             out[where] += g

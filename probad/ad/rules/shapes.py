@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from probad.ad.core import Primitive, peel
@@ -31,9 +33,18 @@ transpose = linear(
 )
 PUT_BACK["transpose"] = lambda base, new, params: transpose(new, axes=_inverse(params["axes"]))
 
+
+def _broadcast_to(x, *, shape):
+    if math.prod(shape) > 10_000:
+        return np.broadcast_to(x, shape)
+    out = np.empty_like(x, shape=shape)  # for small arrays a copy is five times faster than a view
+    out[...] = x
+    return out
+
+
 broadcast_to = linear(
     "broadcast_to",
-    lambda x, *, shape: np.broadcast_to(x, shape),
+    _broadcast_to,
     lambda k, g, values, params: unbroadcast(g, values[0].shape),
     _example((3, 1), shape=(2, 3, 4)),
 )
