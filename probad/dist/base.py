@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from probad.dist import constraints
+from probad.dist.bijectors import Array, Shape
 from probad.dist.constraints import Constraint
 from probad.errors import (
     ArgumentError,
@@ -25,8 +26,6 @@ from probad.errors import (
 from probad.numerics import as_array, is_concrete
 
 DISTRIBUTIONS: dict[str, type[Distribution]] = {}
-
-Shape = tuple[int, ...]
 
 
 def unless(outside, x, fill: float):
@@ -73,7 +72,7 @@ class Distribution:
             DISTRIBUTIONS.setdefault(cls.__name__, cls)
 
     # --- what a subclass gives ---------------------------------------------------------------------------------------
-    def logp(self, value) -> Any:
+    def logp(self, value: Array) -> Array:
         """Log density without checks.
 
         Parameters
@@ -101,25 +100,25 @@ class Distribution:
         """Shape of one draw from one batch element."""
         return ()
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         """Probability of a draw not above `value`."""
         raise self._absent("cdf")
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         """Quantile: the smallest value whose cdf is at least `probability`; NaN outside [0, 1]."""
         raise self._absent("icdf")
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         """Expectation, of shape batch + event; NaN or inf where it does not exist."""
         raise self._absent("mean")
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         """Variance of each entry, of shape batch + event; NaN or inf where it does not exist."""
         raise self._absent("variance")
 
-    def entropy(self):
+    def entropy(self) -> Array:
         """Differential entropy (Shannon entropy if discrete), in nats, one number per batch element."""
         raise self._absent("entropy")
 
@@ -127,7 +126,7 @@ class Distribution:
         """The same distribution as a frozen `scipy.stats` object; None, the default, where there is none."""
 
     # --- shapes ------------------------------------------------------------------------------------------------------
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Array]:
         """The parameters this distribution was made from, by name."""
         if not self.alternatives:
             return {name: getattr(self, name) for name in self.parameters}
@@ -151,7 +150,7 @@ class Distribution:
         """Shape of one draw: batch shape, then event shape."""
         return self.batch_shape + self.event_shape
 
-    def check_shape(self, value, site: str | None = None) -> None:
+    def check_shape(self, value: Array, site: str | None = None) -> None:
         """Check that a value has the event shape and broadcasts with the parameters.
 
         Raises
@@ -208,7 +207,7 @@ class Distribution:
             problem = f"{what} must be {constraint.describe}"
             raise ParameterError(explain(problem, site=site, index=index, value=bad, fix=fix))
 
-    def check_value(self, value, site: str | None = None) -> None:
+    def check_value(self, value: Array, site: str | None = None) -> None:
         """Check that data can come from this distribution; a traced value is not looked at.
 
         Raises
@@ -234,7 +233,7 @@ class Distribution:
             raise DataError(explain(problem, site=site, index=index, value=bad))
 
     # --- what users call ---------------------------------------------------------------------------------------------
-    def log_prob(self, value) -> Any:
+    def log_prob(self, value: Array) -> Array:
         """Log density of `value`, after a check of parameters and shapes.
 
         Parameters
@@ -257,7 +256,7 @@ class Distribution:
         with np.errstate(all="ignore"):  # -inf outside the support is an answer, not an accident
             return self.logp(value)
 
-    def sample(self, rng: np.random.Generator, shape: int | Shape = ()):
+    def sample(self, rng: np.random.Generator, shape: int | Shape = ()) -> Array:
         """Draw independent values.
 
         Parameters

@@ -7,7 +7,7 @@ and for some the other gives it in a single operation.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
@@ -17,6 +17,7 @@ from probad.numerics import as_array, is_concrete
 
 BIJECTORS: dict[str, type[Bijector]] = {}
 
+Array = Any  # numbers, an array or a traced value
 Shape = tuple[int, ...]
 
 
@@ -36,15 +37,15 @@ class Bijector:
         if not cls.__name__.startswith("_"):
             BIJECTORS.setdefault(cls.__name__, cls)
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         """Map unconstrained `z` to the constrained value `x`."""
         raise NotImplementedError
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         """Map a constrained `x` back to the unconstrained `z`."""
         raise NotImplementedError
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         """Give log |det dx/dz|, one number per batch element (the event axes are summed)."""
         raise NotImplementedError
 
@@ -65,13 +66,13 @@ class Identity(Bijector):
 
     examples: ClassVar = [({}, ()), ({}, (3,))]
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return z
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return x
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return np.zeros(z.shape)
 
 
@@ -80,13 +81,13 @@ class Exp(Bijector):
 
     examples: ClassVar = [({}, ()), ({}, (3,))]
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return np.exp(z)
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return np.log(x)
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return z
 
 
@@ -95,16 +96,16 @@ class Lower(Bijector):
 
     examples: ClassVar = [({"lower": -1.5}, ()), ({"lower": [0.0, 2.0, -30.0]}, (3,))]
 
-    def __init__(self, lower):
+    def __init__(self, lower: Array) -> None:
         self.lower = as_array(lower)
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return self.lower + np.exp(z)
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return np.log(x - self.lower)
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return z
 
 
@@ -113,16 +114,16 @@ class Upper(Bijector):
 
     examples: ClassVar = [({"upper": 2.5}, ()), ({"upper": [0.0, 2.0, -30.0]}, (3,))]
 
-    def __init__(self, upper):
+    def __init__(self, upper: Array) -> None:
         self.upper = as_array(upper)
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return self.upper - np.exp(z)
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return np.log(self.upper - x)
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return z
 
 
@@ -137,13 +138,13 @@ class Logit(Bijector):
 
     examples: ClassVar = [({}, ()), ({}, (3,))]
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return special.expit(z)
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return special.logit(x)
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return _log_logistic_slope(z)
 
 
@@ -156,7 +157,7 @@ class Interval(Bijector):
         ({"lower": [0.0, -5.0, 1.0], "upper": [1e-3, 5.0, 1e3]}, (3,)),
     ]
 
-    def __init__(self, lower, upper):
+    def __init__(self, lower: Array, upper: Array) -> None:
         self.lower, self.upper = as_array(lower), as_array(upper)
         width = self.upper - self.lower
         if is_concrete(width):
@@ -166,13 +167,13 @@ class Interval(Bijector):
                 width = np.where(beyond, np.nextafter(width, 0.0), width)
         self.width = width
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return self.lower + self.width * special.expit(z)
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return np.log(x - self.lower) - np.log(self.upper - x)
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return _log_logistic_slope(z) + np.log(self.width)
 
 
@@ -189,24 +190,24 @@ class StickBreaking(Bijector):
     unconstrained_event_ndim = 1
     examples: ClassVar = [({}, (2,)), ({}, (5,)), ({}, (3, 4)), ({}, (1,))]
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         u = z - np.log(np.arange(z.shape[-1], 0, -1))
         spent = np.logaddexp(0.0, u)
         return np.exp(np.concatenate([u - np.cumsum(spent, axis=-1), -np.sum(spent, axis=-1, keepdims=True)], axis=-1))
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         left = np.cumsum(x[..., :0:-1], axis=-1)[..., ::-1]  # what is left after entry k, summed from the small end
         return np.log(x[..., :-1]) - np.log(left) + np.log(np.arange(x.shape[-1] - 1, 0, -1))
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return np.sum(np.log(x), axis=-1)
 
-    def unconstrained_shape(self, constrained_shape):
+    def unconstrained_shape(self, constrained_shape: Shape) -> Shape:
         if not constrained_shape or constrained_shape[-1] < 1:
             raise ShapeError(f"A simplex needs a last axis of at least 1 entry; got shape {tuple(constrained_shape)}.")
         return (*constrained_shape[:-1], constrained_shape[-1] - 1)
 
-    def constrained_shape(self, unconstrained_shape):
+    def constrained_shape(self, unconstrained_shape: Shape) -> Shape:
         return (*unconstrained_shape[:-1], unconstrained_shape[-1] + 1)
 
 
@@ -217,13 +218,13 @@ class Ordered(Bijector):
     unconstrained_event_ndim = 1
     examples: ClassVar = [({}, (1,)), ({}, (4,)), ({}, (2, 3))]
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return np.cumsum(np.concatenate([z[..., :1], np.exp(z[..., 1:])], axis=-1), axis=-1)
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return np.concatenate([x[..., :1], np.log(x[..., 1:] - x[..., :-1])], axis=-1)
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return np.sum(z[..., 1:], axis=-1)
 
 
@@ -234,7 +235,7 @@ class LowerCholesky(Bijector):
     unconstrained_event_ndim = 1
     examples: ClassVar = [({}, (1, 1)), ({}, (3, 3)), ({}, (2, 4, 4))]
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         n = _matrix_order(z.shape)
         rows, columns = np.tril_indices(n)
         # entries are gathered from (z, its diagonal through exp, 0): no scatter, and no exp of what is not on it
@@ -244,23 +245,23 @@ class LowerCholesky(Bijector):
         zero = np.zeros((*z.shape[:-1], 1))
         return np.concatenate([z, np.exp(z[..., _diagonal_places(n)]), zero], axis=-1)[..., place]
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         n = x.shape[-1]
         rows, columns = np.tril_indices(n)
         log_diagonal = np.log(x[..., np.arange(n), np.arange(n)])
         place = np.where(rows == columns, len(rows) + rows, np.arange(len(rows)))
         return np.concatenate([x[..., rows, columns], log_diagonal], axis=-1)[..., place]
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return np.sum(z[..., _diagonal_places(_matrix_order(z.shape))], axis=-1)
 
-    def unconstrained_shape(self, constrained_shape):
+    def unconstrained_shape(self, constrained_shape: Shape) -> Shape:
         if len(constrained_shape) < 2 or constrained_shape[-1] != constrained_shape[-2]:
             raise ShapeError(f"A Cholesky factor must be a square matrix; got shape {tuple(constrained_shape)}.")
         n = constrained_shape[-1]
         return (*constrained_shape[:-2], n * (n + 1) // 2)
 
-    def constrained_shape(self, unconstrained_shape):
+    def constrained_shape(self, unconstrained_shape: Shape) -> Shape:
         n = _matrix_order(unconstrained_shape)
         return (*unconstrained_shape[:-1], n, n)
 
@@ -287,24 +288,24 @@ class Independent(Bijector):
         ({"entry": StickBreaking()}, (2, 3)),
     ]
 
-    def __init__(self, entry: Bijector, n_axes: int = 1):
+    def __init__(self, entry: Bijector, n_axes: int = 1) -> None:
         self.entry, self.n_axes = entry, n_axes
         self.event_ndim = entry.event_ndim + n_axes
         self.unconstrained_event_ndim = entry.unconstrained_event_ndim + n_axes
 
-    def forward(self, z):
+    def forward(self, z: Array) -> Array:
         return self.entry.forward(z)
 
-    def inverse(self, x):
+    def inverse(self, x: Array) -> Array:
         return self.entry.inverse(x)
 
-    def log_det(self, z, x):
+    def log_det(self, z: Array, x: Array) -> Array:
         return np.sum(self.entry.log_det(z, x), axis=tuple(range(-self.n_axes, 0)))
 
-    def unconstrained_shape(self, constrained_shape):
+    def unconstrained_shape(self, constrained_shape: Shape) -> Shape:
         return self.entry.unconstrained_shape(constrained_shape)
 
-    def constrained_shape(self, unconstrained_shape):
+    def constrained_shape(self, unconstrained_shape: Shape) -> Shape:
         return self.entry.constrained_shape(unconstrained_shape)
 
     def __repr__(self):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
 
 from probad.dist import constraints
-from probad.dist.base import Distribution, unless
+from probad.dist.base import Array, Distribution, unless
 from probad.numerics import as_array
 
 SMALLEST = float(np.finfo(np.float64).tiny)
@@ -35,45 +35,45 @@ class Uniform(Distribution):
         {"low": [0.0, -100.0], "high": [[0.5], [1e4]]},
     ]
 
-    def __init__(self, low, high):
+    def __init__(self, low: Array, high: Array) -> None:
         self.low, self.high = as_array(low), as_array(high)
 
     @property
-    def support(self):
+    def support(self) -> constraints.Constraint:
         """The interval between the parameters."""
         return constraints.Interval(self.low, self.high, names=("low", "high"))
 
-    def parameter_constraint(self, name):
+    def parameter_constraint(self, name: str) -> constraints.Constraint:
         """`high` must be a finite number above `low`."""
         return constraints.GreaterThan(self.low, name="low") if name == "high" else self.parameters[name]
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         inside = (value >= self.low) & (value <= self.high)
         return np.where(inside, -np.log(self.high - self.low), -np.inf)
 
     def _draw(self, rng, shape):
         return self.low + (self.high - self.low) * rng.random(shape)
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         return np.minimum(np.maximum((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         p = as_array(probability)
         return np.where((p >= 0) & (p <= 1), self.low + (self.high - self.low) * p, np.nan)
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(0.5 * (self.low + self.high))
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         width = self.high - self.low
         return self._full(width * width / 12)
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return self._per_batch(np.log(self.high - self.low))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.uniform(self.low, self.high - self.low)
@@ -99,10 +99,10 @@ class Beta(Distribution):
         {"alpha": [1.0, 4.0], "beta": [[1.0], [6.0]]},
     ]
 
-    def __init__(self, alpha, beta):
+    def __init__(self, alpha: Array, beta: Array) -> None:
         self.alpha, self.beta = as_array(alpha), as_array(beta)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         outside = (value <= 0) | (value >= 1)
         x = unless(outside, value, 0.5)
         terms = (self.alpha - 1) * np.log(x) + (self.beta - 1) * np.log1p(-x)
@@ -111,27 +111,27 @@ class Beta(Distribution):
     def _draw(self, rng, shape):
         return np.minimum(np.maximum(rng.beta(self.alpha, self.beta, shape), SMALLEST), BELOW_ONE)
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         return special.betainc(self.alpha, self.beta, np.minimum(np.maximum(value, 0.0), 1.0))
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         return special.betaincinv(self.alpha, self.beta, probability)
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self.alpha / (self.alpha + self.beta))
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         total = self.alpha + self.beta
         return self._full(self.alpha * self.beta / (total * total * (total + 1)))
 
-    def entropy(self):
+    def entropy(self) -> Array:
         a, b = self.alpha, self.beta
         spread = (a + b - 2) * special.psi(a + b) - (a - 1) * special.psi(a) - (b - 1) * special.psi(b)
         return self._per_batch(special.betaln(a, b) + spread)
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.beta(self.alpha, self.beta)

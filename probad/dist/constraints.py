@@ -11,8 +11,11 @@ from typing import ClassVar
 import numpy as np
 
 from probad.dist import bijectors
+from probad.dist.bijectors import Array
 from probad.errors import ModelError
 from probad.numerics import as_array, is_concrete
+
+Violation = tuple[tuple[int, ...], object]  # index and value of the first element that does not belong
 
 SIMPLEX_TOLERANCE = 1e-6  # how far the sum of a probability vector may be from 1: float32 softmax output passes
 
@@ -24,7 +27,7 @@ def _bound_text(bound, name: str | None) -> str:
     return repr(bound.item()) if is_concrete(bound) and bound.ndim == 0 else "its bound"
 
 
-def _first(outside, x) -> tuple[tuple[int, ...], object] | None:
+def _first(outside, x) -> Violation | None:
     """Index and value of the first element that is marked, or None; a bound may have more axes than `x`."""
     outside, x = np.broadcast_arrays(outside, x)
     places = np.argwhere(outside)
@@ -54,7 +57,7 @@ class Constraint:
     remedy: str | None = None
     discrete: ClassVar[bool] = False
 
-    def contains(self, x) -> np.ndarray:
+    def contains(self, x: Array) -> np.ndarray:
         """Tell which elements of `x` are in the set; the event axes are reduced.
 
         Parameters
@@ -67,7 +70,7 @@ class Constraint:
         """
         raise NotImplementedError
 
-    def violation(self, x) -> tuple[tuple[int, ...], object] | None:
+    def violation(self, x: Array) -> Violation | None:
         """Find the first element of `x` outside the set: its index and value, or None."""
         return _first(~np.asarray(self.contains(x)), x)
 
@@ -93,38 +96,38 @@ class Real(Constraint):
 
     describe = "a finite number"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return np.isfinite(x)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Identity()
 
 
 class GreaterThan(Constraint):
     """Finite and above a bound, or at it with ``closed=True``."""
 
-    def __init__(self, lower, *, closed: bool = False, name: str | None = None):
+    def __init__(self, lower: Array, *, closed: bool = False, name: str | None = None) -> None:
         self.lower, self.closed = as_array(lower), closed
         self.describe = f"{'>=' if closed else '>'} {_bound_text(self.lower, name)}"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return ((x >= self.lower) if self.closed else (x > self.lower)) & (x < np.inf)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Lower(self.lower)
 
 
 class LessThan(Constraint):
     """Finite and below a bound, or at it with ``closed=True``."""
 
-    def __init__(self, upper, *, closed: bool = False, name: str | None = None):
+    def __init__(self, upper: Array, *, closed: bool = False, name: str | None = None) -> None:
         self.upper, self.closed = as_array(upper), closed
         self.describe = f"{'<=' if closed else '<'} {_bound_text(self.upper, name)}"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return ((x <= self.upper) if self.closed else (x < self.upper)) & (x > -np.inf)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Upper(self.upper)
 
 
@@ -133,14 +136,14 @@ class Positive(Constraint):
 
     remedy = "np.exp(x)"
 
-    def __init__(self, *, closed: bool = False):
+    def __init__(self, *, closed: bool = False) -> None:
         self.closed = closed
         self.describe = ">= 0" if closed else "> 0"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return ((x >= 0) if self.closed else (x > 0)) & (x < np.inf)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Exp()
 
 
@@ -149,52 +152,52 @@ class UnitInterval(Constraint):
 
     remedy = "scipy.special.expit(x)"
 
-    def __init__(self, *, closed: bool = True):
+    def __init__(self, *, closed: bool = True) -> None:
         self.closed = closed
         self.describe = "in [0, 1]" if closed else "in (0, 1), the ends excluded"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return (x >= 0) & (x <= 1) if self.closed else (x > 0) & (x < 1)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Logit()
 
 
 class Interval(Constraint):
     """Between two bounds, both included. The bounds may be arrays or traced values."""
 
-    def __init__(self, lower, upper, *, names: tuple[str | None, str | None] = (None, None)):
+    def __init__(self, lower: Array, upper: Array, *, names: tuple[str | None, str | None] = (None, None)) -> None:
         self.lower, self.upper = as_array(lower), as_array(upper)
         self._names = names
 
     @property
-    def describe(self):
+    def describe(self) -> str:
         """What an element is; composed on demand, since an interval is made on each evaluation of a density."""
         return f"in [{_bound_text(self.lower, self._names[0])}, {_bound_text(self.upper, self._names[1])}]"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return (x >= self.lower) & (x <= self.upper)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Interval(self.lower, self.upper)
 
 
 class Independent(Constraint):
     """A vector (or an array of `n_axes` axes) whose entries each satisfy the same constraint."""
 
-    def __init__(self, entry: Constraint, n_axes: int = 1):
+    def __init__(self, entry: Constraint, n_axes: int = 1) -> None:
         self.entry, self.n_axes = entry, n_axes
         self.event_ndim = entry.event_ndim + n_axes
         self.remedy = entry.remedy
         self.describe = f"{'a vector' if n_axes == 1 else 'an array'} with every entry {entry.describe}"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return np.all(self.entry.contains(x), axis=tuple(range(-self.n_axes, 0)))
 
-    def violation(self, x):
+    def violation(self, x: Array) -> Violation | None:
         return self.entry.violation(x)  # names the entry rather than the vector
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Independent(self.entry.bijector(), self.n_axes)
 
 
@@ -204,17 +207,17 @@ class Simplex(Constraint):
     event_ndim = 1
     remedy = "np.exp(x) divided by its sum"
 
-    def __init__(self, *, closed: bool = True):
+    def __init__(self, *, closed: bool = True) -> None:
         self.closed = closed
         self.describe = f"a simplex (entries {'>=' if closed else '>'} 0 that sum to 1)"
 
     def _entries(self, x):
         return x >= 0 if self.closed else x > 0
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return np.all(self._entries(x), axis=-1) & (abs(np.sum(x, axis=-1) - 1.0) <= SIMPLEX_TOLERANCE)
 
-    def violation(self, x):
+    def violation(self, x: Array) -> Violation | None:
         entry = _first(~self._entries(x), x)
         if entry is not None:
             return entry
@@ -222,7 +225,7 @@ class Simplex(Constraint):
         found = _first(~self.contains(x), total)
         return None if found is None else (found[0], f"a sum of {found[1]}")
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.StickBreaking()
 
 
@@ -232,10 +235,10 @@ class Ordered(Constraint):
     event_ndim = 1
     describe = "a vector in strictly ascending order"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return np.all(self._entries(x), axis=-1)
 
-    def violation(self, x):
+    def violation(self, x: Array) -> Violation | None:
         return _first(~self._entries(x), x)
 
     @staticmethod
@@ -244,7 +247,7 @@ class Ordered(Constraint):
         above = np.concatenate([np.ones_like(x[..., :1], dtype=bool), x[..., 1:] > x[..., :-1]], axis=-1)
         return above & np.isfinite(x)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.Ordered()
 
 
@@ -255,7 +258,7 @@ class LowerCholesky(Constraint):
     describe = "a lower-triangular matrix with a positive diagonal"
     remedy = "np.linalg.cholesky(covariance)"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         if x.shape[-1] != x.shape[-2]:
             return np.zeros(x.shape[:-2], dtype=bool)
         n = x.shape[-1]
@@ -264,14 +267,14 @@ class LowerCholesky(Constraint):
         triangular = np.all(x[..., rows, columns] == 0, axis=-1)
         return finite & triangular & np.all(x[..., np.arange(n), np.arange(n)] > 0, axis=-1)
 
-    def violation(self, x):
+    def violation(self, x: Array) -> Violation | None:
         if x.shape[-1] != x.shape[-2]:
             return (), f"a matrix of {x.shape[-2]} rows and {x.shape[-1]} columns"
         n = x.shape[-1]
         good = np.where(np.eye(n, dtype=bool), x > 0, np.tri(n, dtype=bool) | (x == 0)) & np.isfinite(x)
         return _first(~good, x)
 
-    def bijector(self):
+    def bijector(self) -> bijectors.Bijector:
         return bijectors.LowerCholesky()
 
 
@@ -280,16 +283,16 @@ class IntegerInterval(Constraint):
 
     discrete = True
 
-    def __init__(self, lower, upper, *, names: tuple[str | None, str | None] = (None, None)):
+    def __init__(self, lower: Array, upper: Array, *, names: tuple[str | None, str | None] = (None, None)) -> None:
         self.lower, self.upper = as_array(lower), as_array(upper)
         self._names = names
 
     @property
-    def describe(self):
+    def describe(self) -> str:
         """What an element is."""
         return f"an integer in [{_bound_text(self.lower, self._names[0])}, {_bound_text(self.upper, self._names[1])}]"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return (x >= self.lower) & (x <= self.upper) & (x == np.floor(x))
 
 
@@ -299,7 +302,7 @@ class NonnegativeInteger(Constraint):
     discrete = True
     describe = "an integer >= 0"
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return (x >= 0) & (x < np.inf) & (x == np.floor(x))
 
 
@@ -308,10 +311,10 @@ class Boolean(IntegerInterval):
 
     describe = "0 or 1"
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(0, 1)
 
-    def contains(self, x):
+    def contains(self, x: Array) -> np.ndarray:
         return (x == 0) | (x == 1)
 
 

@@ -6,13 +6,13 @@ first has rounded to 0 or 1; pass it when that is what the model computes.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
 
 from probad.dist import constraints
-from probad.dist.base import Distribution, unless
+from probad.dist.base import Array, Distribution, unless
 from probad.numerics import as_array, logsumexp, softmax
 
 
@@ -33,7 +33,7 @@ class _Counts(Distribution):
 
     discrete = True
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         """Smallest integer k with cdf(k) >= probability, as a float; inf at 1 if the support has no end."""
         p = as_array(probability)
         shape = np.broadcast_shapes(p.shape, self.batch_shape)
@@ -83,13 +83,13 @@ class Bernoulli(_Trials):
         {"logits": [[30.0], [-0.5]]},
     ]
 
-    def __init__(self, probs=None, logits=None):
+    def __init__(self, probs: Array | None = None, logits: Array | None = None) -> None:
         if (probs is None) == (logits is None):
             raise self._wrong_alternative({"probs": probs, "logits": logits})
         self.probs = None if probs is None else as_array(probs)
         self.logits = None if logits is None else as_array(logits)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         outside = (value != 0) & (value != 1)
         k = unless(outside, value, 0.0)
         if self.logits is not None:
@@ -99,26 +99,26 @@ class Bernoulli(_Trials):
     def _draw(self, rng, shape):
         return (rng.random(shape) < self._p()).astype(np.int64)
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         return np.where(value < 0, 0.0, np.where(value < 1, self._q(), 1.0))
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         p = as_array(probability)
         return np.where((p >= 0) & (p <= 1), np.where(p <= self._q(), 0.0, 1.0), np.nan)
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self._p())
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(self._p() * self._q())
 
-    def entropy(self):
+    def entropy(self) -> Array:
         p, q = self._p(), self._q()
         return self._per_batch(-_trials_logp(p, q, self.probs, self.logits))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.bernoulli(self._p())
@@ -150,7 +150,7 @@ class Binomial(_Trials):
         {"total_count": [5, 80], "logits": [[-0.4], [3.0]]},
     ]
 
-    def __init__(self, total_count, probs=None, logits=None):
+    def __init__(self, total_count: Array, probs: Array | None = None, logits: Array | None = None) -> None:
         if (probs is None) == (logits is None):
             raise self._wrong_alternative({"total_count": total_count, "probs": probs, "logits": logits})
         self.total_count = as_array(total_count)
@@ -158,11 +158,11 @@ class Binomial(_Trials):
         self.logits = None if logits is None else as_array(logits)
 
     @property
-    def support(self):
+    def support(self) -> constraints.Constraint:
         """0, 1, ..., total_count."""
         return constraints.IntegerInterval(0, self.total_count, names=(None, "total_count"))
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         n = self.total_count
         outside = (value < 0) | (value > n) | (value != np.floor(value))
         k = unless(outside, value, 0.0)
@@ -173,7 +173,7 @@ class Binomial(_Trials):
     def _draw(self, rng, shape):
         return rng.binomial(self.total_count, self._p(), shape)
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         n = self.total_count
         k = np.floor(value)
         inside = (k >= 0) & (k < n)
@@ -182,14 +182,14 @@ class Binomial(_Trials):
         return np.where(inside, below, np.where(np.floor(value) < 0, 0.0, 1.0))
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self.total_count * self._p())
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(self.total_count * self._p() * self._q())
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.binom(self.total_count, self._p())
@@ -211,13 +211,13 @@ class Poisson(_Counts):
     support = constraints.nonnegative_integer
     examples: ClassVar = [{"rate": 3.5}, {"rate": 0.01}, {"log_rate": 4.0}, {"rate": [1.0, 60.0]}]
 
-    def __init__(self, rate=None, log_rate=None):
+    def __init__(self, rate: Array | None = None, log_rate: Array | None = None) -> None:
         if (rate is None) == (log_rate is None):
             raise self._wrong_alternative({"rate": rate, "log_rate": log_rate})
         self.rate = None if rate is None else as_array(rate)
         self.log_rate = None if log_rate is None else as_array(log_rate)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         outside = _no_count(value)
         k = unless(outside, value, 0.0)
         if self.rate is None:
@@ -232,19 +232,19 @@ class Poisson(_Counts):
     def _draw(self, rng, shape):
         return rng.poisson(self._rate(), shape)
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         k = np.floor(value)
         return np.where(k < 0, 0.0, special.gammaincc(np.maximum(k, 0.0) + 1.0, self._rate()))
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self._rate())
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(self._rate())
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.poisson(self._rate())
@@ -295,7 +295,16 @@ class NegativeBinomial(_Counts):
         {"mu": [0.5, 20.0], "alpha": [[3.0], [100.0]]},
     ]
 
-    def __init__(self, mu=None, alpha=None, *, log_mu=None, n_successes=None, probs=None, logits=None):
+    def __init__(
+        self,
+        mu: Array | None = None,
+        alpha: Array | None = None,
+        *,
+        log_mu: Array | None = None,
+        n_successes: Array | None = None,
+        probs: Array | None = None,
+        logits: Array | None = None,
+    ) -> None:
         by_mean = alpha is not None and (mu is None) != (log_mu is None)
         by_trials = n_successes is not None and (probs is None) != (logits is None)
         strangers = (n_successes, probs, logits) if by_mean else (mu, alpha, log_mu)
@@ -311,7 +320,7 @@ class NegativeBinomial(_Counts):
         self.probs = None if probs is None else as_array(probs)
         self.logits = None if logits is None else as_array(logits)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         outside = _no_count(value)
         k = unless(outside, value, 0.0)
         n = self._n()
@@ -338,21 +347,21 @@ class NegativeBinomial(_Counts):
         n = self._n()
         return rng.poisson(self._mean() / n * rng.standard_gamma(n, shape))
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         k = np.floor(value)
         n, mean = self._n(), self._mean()
         return np.where(k < 0, 0.0, special.betainc(n, np.maximum(k, 0.0) + 1.0, n / (n + mean)))
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self._mean())
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         mean = self._mean()
         return self._full(mean + mean * mean / self._n())
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         n = self._n()
@@ -380,7 +389,7 @@ class Categorical(Distribution):
         {"logits": [[[1.0, 2.0, 3.0]], [[-50.0, 0.0, 50.0]]]},
     ]
 
-    def __init__(self, probs=None, logits=None):
+    def __init__(self, probs: Array | None = None, logits: Array | None = None) -> None:
         if (probs is None) == (logits is None):
             raise self._wrong_alternative({"probs": probs, "logits": logits})
         self.probs = None if probs is None else as_array(probs)
@@ -391,11 +400,11 @@ class Categorical(Distribution):
         return self.logits if self.probs is None else self.probs
 
     @property
-    def support(self):
+    def support(self) -> constraints.Constraint:
         """0, 1, ..., K - 1."""
         return constraints.IntegerInterval(0, self._weights.shape[-1] - 1)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         weights = self._weights
         outside = (value < 0) | (value >= weights.shape[-1]) | (value != np.floor(value))
         k = as_array(unless(outside, value, 0)).astype(np.int64)
@@ -413,10 +422,10 @@ class Categorical(Distribution):
         total = np.cumsum(self._p(), axis=-1)
         return np.sum(rng.random(shape)[..., None] * total[..., -1:] >= total, axis=-1)
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return self._per_batch(np.sum(special.entr(self._p()), axis=-1))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         if self.batch_shape:
             return None
         from scipy import stats

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
 
 from probad.dist import constraints
-from probad.dist.base import Distribution, unless
+from probad.dist.base import Array, Distribution, Shape, unless
 from probad.errors import ShapeError
 from probad.numerics import as_array, is_concrete, softmax, solve_triangular
 
@@ -36,22 +36,22 @@ class MvNormal(Distribution):
         {"loc": [0.0, 1.0], "scale_tril": [[[1.0, 0.0], [0.5, 3.0]], [[0.1, 0.0], [0.0, 0.2]]]},
     ]
 
-    def __init__(self, loc, scale_tril):
+    def __init__(self, loc: Array, scale_tril: Array) -> None:
         self.loc, self.scale_tril = as_array(loc), as_array(scale_tril)
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         """(n,), from the Cholesky factor."""
         return self.scale_tril.shape[-1:]
 
-    def validate(self, site=None):
+    def validate(self, site: str | None = None) -> None:
         """Check parameters, and that the mean is as long as the matrix is wide."""
         super().validate(site)
         n = self.scale_tril.shape[-1]
         if self.loc.shape[-1] not in (1, n):
             raise ShapeError(f"MvNormal got loc of length {self.loc.shape[-1]} and scale_tril of shape ({n}, {n}).")
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         factor = self.scale_tril
         n = factor.shape[-1]
         centred = value - self.loc
@@ -74,19 +74,19 @@ class MvNormal(Distribution):
         return self.loc + (self.scale_tril @ noise)[..., 0]
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self.loc)
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(np.sum(self.scale_tril * self.scale_tril, axis=-1))
 
-    def entropy(self):
+    def entropy(self) -> Array:
         n = self.scale_tril.shape[-1]
         diagonal = self.scale_tril[..., np.arange(n), np.arange(n)]
         return self._per_batch(np.sum(np.log(diagonal), axis=-1) + n * (HALF_LOG_2PI + 0.5))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         if self.batch_shape:
             return None
         from scipy import stats
@@ -115,15 +115,15 @@ class Dirichlet(Distribution):
         {"concentration": [[3.0, 1.0, 8.0], [0.5, 0.5, 20.0]]},
     ]
 
-    def __init__(self, concentration):
+    def __init__(self, concentration: Array) -> None:
         self.concentration = as_array(concentration)
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         """(K,)."""
         return self.concentration.shape[-1:]
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         a = self.concentration
         faces = value <= 0
         outside = np.any(faces, axis=-1)
@@ -141,23 +141,23 @@ class Dirichlet(Distribution):
         return softmax(log_gamma, axis=-1)
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self.concentration / np.sum(self.concentration, axis=-1, keepdims=True))
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         total = np.sum(self.concentration, axis=-1, keepdims=True)
         share = self.concentration / total
         return self._full(share * (1 - share) / (total + 1))
 
-    def entropy(self):
+    def entropy(self) -> Array:
         a = self.concentration
         total = np.sum(a, axis=-1)
         log_beta = np.sum(special.gammaln(a), axis=-1) - special.gammaln(total)
         spread = (total - a.shape[-1]) * special.psi(total) - np.sum((a - 1) * special.psi(a), axis=-1)
         return self._per_batch(log_beta + spread)
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         if self.batch_shape:
             return None
         from scipy import stats

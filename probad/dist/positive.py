@@ -6,13 +6,13 @@ so that an exponential that underflowed to 0 is rejected rather than rewarded.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
 
 from probad.dist import constraints
-from probad.dist.base import Distribution, unless
+from probad.dist.base import Array, Distribution, unless
 from probad.numerics import as_array
 
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
@@ -34,34 +34,34 @@ class HalfNormal(Distribution):
     support = constraints.nonnegative
     examples: ClassVar = [{"scale": 1.0}, {"scale": 1e-3}, {"scale": [0.5, 20.0]}]
 
-    def __init__(self, scale):
+    def __init__(self, scale: Array) -> None:
         self.scale = as_array(scale)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         z = value / self.scale
         return unless(value < 0, -0.5 * z * z - (np.log(self.scale) + HALF_LOG_HALF_PI), -np.inf)
 
     def _draw(self, rng, shape):
         return self.scale * np.abs(rng.standard_normal(shape))
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         return special.erf(np.maximum(value, 0.0) / (self.scale * np.sqrt(2.0)))
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         return self.scale * np.sqrt(2.0) * special.erfinv(_probability(probability))
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self.scale * np.sqrt(2 / np.pi))
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(self.scale * self.scale * (1 - 2 / np.pi))
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return self._per_batch(np.log(self.scale) + (HALF_LOG_HALF_PI + 0.5))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.halfnorm(scale=self.scale)
@@ -80,37 +80,37 @@ class HalfCauchy(Distribution):
     support = constraints.nonnegative
     examples: ClassVar = [{"scale": 1.0}, {"scale": 5.0}, {"scale": [0.01, 100.0]}]
 
-    def __init__(self, scale):
+    def __init__(self, scale: Array) -> None:
         self.scale = as_array(scale)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         log_tail = -2.0 * np.log(np.hypot(1.0, value / self.scale))
         return unless(value < 0, log_tail - (np.log(self.scale) + LOG_HALF_PI), -np.inf)
 
     def _draw(self, rng, shape):
         return self.scale * np.abs(rng.standard_cauchy(shape))
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         return np.arctan(np.maximum(value, 0.0) / self.scale) * (2 / np.pi)
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         p = _probability(probability)
         # the cotangent of what is left keeps the digits near 1, and gives inf at 1
         far = 1.0 / np.tan((0.5 * np.pi) * np.minimum(1 - p, 0.5))
         return self.scale * np.where(p < 0.5, np.tan((0.5 * np.pi) * np.minimum(p, 0.5)), far)
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(np.inf)
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(np.inf)
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return self._per_batch(np.log(self.scale) + np.log(2 * np.pi))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.halfcauchy(scale=self.scale)
@@ -129,33 +129,33 @@ class Exponential(Distribution):
     support = constraints.nonnegative
     examples: ClassVar = [{"rate": 1.0}, {"rate": 0.01}, {"rate": [0.5, 300.0]}]
 
-    def __init__(self, rate):
+    def __init__(self, rate: Array) -> None:
         self.rate = as_array(rate)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         return unless(value < 0, np.log(self.rate) - self.rate * value, -np.inf)
 
     def _draw(self, rng, shape):
         return rng.standard_exponential(shape) / self.rate
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         return -np.expm1(-self.rate * np.maximum(value, 0.0))
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         return -np.log1p(-_probability(probability)) / self.rate
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(1 / self.rate)
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(1 / (self.rate * self.rate))
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return self._per_batch(1 - np.log(self.rate))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.expon(scale=1 / self.rate)
@@ -181,10 +181,10 @@ class Gamma(Distribution):
         {"concentration": [1.0, 7.0], "rate": [[2.0], [0.1]]},
     ]
 
-    def __init__(self, concentration, rate):
+    def __init__(self, concentration: Array, rate: Array) -> None:
         self.concentration, self.rate = as_array(concentration), as_array(rate)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         a = self.concentration
         outside = (value <= 0) | (value == np.inf)  # at inf the terms would cancel to NaN
         x = unless(outside, value, 1.0)
@@ -194,25 +194,25 @@ class Gamma(Distribution):
     def _draw(self, rng, shape):
         return np.maximum(rng.standard_gamma(self.concentration, shape) / self.rate, SMALLEST)
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         return special.gammainc(self.concentration, self.rate * np.maximum(value, 0.0))
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         return special.gammaincinv(self.concentration, _probability(probability)) / self.rate
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(self.concentration / self.rate)
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         return self._full(self.concentration / (self.rate * self.rate))
 
-    def entropy(self):
+    def entropy(self) -> Array:
         a = self.concentration
         return self._per_batch(a - np.log(self.rate) + special.gammaln(a) + (1 - a) * special.psi(a))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.gamma(self.concentration, scale=1 / self.rate)
@@ -238,10 +238,10 @@ class InverseGamma(Distribution):
         {"concentration": [1.5, 9.0], "scale": [[2.0], [0.1]]},
     ]
 
-    def __init__(self, concentration, scale):
+    def __init__(self, concentration: Array, scale: Array) -> None:
         self.concentration, self.scale = as_array(concentration), as_array(scale)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         a = self.concentration
         outside = value <= 0
         x = unless(outside, value, 1.0)
@@ -251,32 +251,32 @@ class InverseGamma(Distribution):
     def _draw(self, rng, shape):
         return self.scale / np.maximum(rng.standard_gamma(self.concentration, shape), SMALLEST)
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         x = as_array(value)
         above = x > 0
         return np.where(above, special.gammaincc(self.concentration, self.scale / np.where(above, x, 1.0)), 0.0)
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         g = special.gammainccinv(self.concentration, _probability(probability))
         return self.scale * np.where(g > 0, 1 / np.where(g > 0, g, 1.0), np.where(np.isnan(g), np.nan, np.inf))
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         exists = self.concentration > 1
         return self._full(self.scale * np.where(exists, 1 / np.where(exists, self.concentration - 1, 1.0), np.inf))
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         a, exists = self.concentration, self.concentration > 2
         return self._full(
             self.scale * self.scale * np.where(exists, 1 / np.where(exists, (a - 1) * (a - 1) * (a - 2), 1.0), np.inf)
         )
 
-    def entropy(self):
+    def entropy(self) -> Array:
         a = self.concentration
         return self._per_batch(a + np.log(self.scale) + special.gammaln(a) - (1 + a) * special.psi(a))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.invgamma(self.concentration, scale=self.scale)
@@ -301,10 +301,10 @@ class LogNormal(Distribution):
         {"loc": [0.5, 3.0], "scale": [[0.7], [0.4]]},
     ]
 
-    def __init__(self, loc, scale):
+    def __init__(self, loc: Array, scale: Array) -> None:
         self.loc, self.scale = as_array(loc), as_array(scale)
 
-    def logp(self, value):
+    def logp(self, value: Array) -> Array:
         outside = value <= 0
         log_x = np.log(unless(outside, value, 1.0))
         z = (log_x - self.loc) / self.scale
@@ -313,27 +313,27 @@ class LogNormal(Distribution):
     def _draw(self, rng, shape):
         return np.exp(self.loc + self.scale * rng.standard_normal(shape))
 
-    def cdf(self, value):
+    def cdf(self, value: Array) -> Array:
         x = as_array(value)
         above = x > 0
         return np.where(above, special.ndtr((np.log(np.where(above, x, 1.0)) - self.loc) / self.scale), 0.0)
 
-    def icdf(self, probability):
+    def icdf(self, probability: Array) -> Array:
         return np.exp(self.loc + self.scale * special.ndtri(probability))
 
     @property
-    def mean(self):
+    def mean(self) -> Array:
         return self._full(np.exp(self.loc + 0.5 * self.scale * self.scale))
 
     @property
-    def variance(self):
+    def variance(self) -> Array:
         squared = self.scale * self.scale
         return self._full(np.expm1(squared) * np.exp(2 * self.loc + squared))
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return self._per_batch(self.loc + np.log(self.scale) + (HALF_LOG_2PI + 0.5))
 
-    def scipy_twin(self):
+    def scipy_twin(self) -> Any:
         from scipy import stats
 
         return stats.lognorm(self.scale, scale=np.exp(self.loc))

@@ -91,19 +91,25 @@ def test_the_centre_of_the_simplex_is_zero():
     [
         (
             dist.Normal(0.0, -1.0),
-            "Normal(scale=...) must be > 0; got -1.0 at site 'tau'. If it depends on a latent x, map it there: "
-            "np.exp(x).",
+            (
+                "Normal(scale=...) must be > 0; got -1.0 at site 'tau'. If it depends on a latent x, map it there: "
+                "np.exp(x)."
+            ),
         ),
         (dist.Normal([0.0, NAN], 1.0), "Normal(loc=...) must be a finite number; got nan at index 1 at site 'tau'."),
         (
             dist.Bernoulli([[0.1], [1.2]]),
-            "Bernoulli(probs=...) must be in [0, 1]; got 1.2 at index (1, 0) at site 'tau'. If it depends on a "
-            "latent x, map it there: scipy.special.expit(x).",
+            (
+                "Bernoulli(probs=...) must be in [0, 1]; got 1.2 at index (1, 0) at site 'tau'. If it depends on a "
+                "latent x, map it there: scipy.special.expit(x)."
+            ),
         ),
         (
             dist.Categorical([0.5, 0.4]),
-            "Categorical(probs=...) must be a simplex (entries >= 0 that sum to 1); got a sum of 0.9 at site 'tau'. "
-            "If it depends on a latent x, map it there: np.exp(x) divided by its sum.",
+            (
+                "Categorical(probs=...) must be a simplex (entries >= 0 that sum to 1); got a sum of 0.9 at site 'tau'. "
+                "If it depends on a latent x, map it there: np.exp(x) divided by its sum."
+            ),
         ),
         (dist.Binomial(2.5, 0.5), "Binomial(total_count=...) must be an integer >= 0; got 2.5 at site 'tau'."),
         (dist.Uniform(1.0, 0.0), "Uniform(high=...) must be > low; got 0.0 at site 'tau'."),
@@ -123,8 +129,10 @@ def test_messages_about_parameters(d, message):
         (
             dist.Normal(0.0, 1.0),
             [[0.0, NAN]],
-            "Data of Normal are missing; got nan at index (0, 1) at site 'y'. Leave missing values out, or make them "
-            "latent variables of the model.",
+            (
+                "Data of Normal are missing; got nan at index (0, 1) at site 'y'. Leave missing values out, or make them "
+                "latent variables of the model."
+            ),
         ),
         (
             dist.Binomial([3, 5], 0.5),
