@@ -22,7 +22,7 @@ GRADIENT = 1e-9
 PROBABILITIES = [1e-10, 1e-4, 0.05, 0.3, 0.5, 0.8, 0.99, 1 - 1e-6]
 # Where SciPy's answer is not the oracle, and what is.
 SCIPY_IS_WRONG = {
-    ("StudentT", "mean"): "SciPy gives inf for df <= 1, where the mean is undefined: see tests/dist/test_real.py",
+    ("StudentT", "mean"): "SciPy gives inf for df <= 1, where the mean is undefined: see tests/dist/test_families.py",
 }
 N_SIGMA = 5.0  # for Monte Carlo: the seeds are fixed, so this is a bound, not a rate of false alarms
 
