@@ -11,6 +11,7 @@ confused, and a box whose trace has ended is recognised as a leak.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -52,6 +53,7 @@ class Primitive:
         ``push(tangents, y, values, params)`` gives the tangent of the output; absent tangents are None.
     pull : callable
         ``pull(k, g, y, values, params)`` gives the cotangent of argument `k` from the output's cotangent `g`.
+        `careful_pull`, the same unless set, is used when a sweep has met a number that is not finite.
     examples : callable
         ``examples(rng)`` gives a list of ``(args, params)`` away from points where the operation has no derivative.
     view_fn : callable, optional
@@ -60,12 +62,12 @@ class Primitive:
         ``gather_fn([(g, params, shape), ...])`` adds up the cotangents of many calls on one array in one go.
     """
 
-    __slots__ = ("examples", "gather_fn", "impl", "name", "pull", "push", "view_fn")
+    __slots__ = ("careful_pull", "examples", "gather_fn", "impl", "name", "pull", "push", "view_fn")
 
     def __init__(self, name: str, impl: Callable, push: Callable, pull: Callable, examples: Callable,
                  view_fn: Callable | None = None, gather_fn: Callable | None = None):  # fmt: skip
         self.name, self.impl, self.push, self.pull, self.examples = name, impl, push, pull, examples
-        self.view_fn, self.gather_fn = view_fn, gather_fn
+        self.view_fn, self.gather_fn, self.careful_pull = view_fn, gather_fn, None
         if name in PRIMITIVES:
             raise ValueError(f"A primitive named {name!r} is registered already.")
         PRIMITIVES[name] = self
@@ -94,8 +96,7 @@ class Primitive:
                 if kind in _SUSPECT:
                     if kind is not np.ndarray or a.dtype.kind in "Oc":
                         return self(*[_plain(a) for a in args], **params)
-                    if a.flags.writeable:
-                        simple = False
+                    simple = False
                 values.append(a)
                 nodes.append(None)
         if top is None:
@@ -218,33 +219,47 @@ class ReverseTrace(Trace):
         return len(tape) - 1
 
     def sweep(self, seeds: list[tuple[int, object]], n_inputs: int) -> list:
-        """Propagate cotangents from ``seeds`` (node, cotangent) to the first `n_inputs` places; None where zero."""
+        """Propagate cotangents from ``seeds`` (node, cotangent) to the first `n_inputs` places; None where zero.
+
+        Zero times infinity must be zero in a derivative: the branch of ``np.where`` that was not taken may have an
+        infinite slope. Looking for it at every step is dear, so the first sweep does not, and if its result is not
+        finite the sweep is made again with care. Where outer levels are tracing too, care is taken at once.
+        """
+        with np.errstate(all="ignore"):
+            traced = any(type(g) is Box or (self.tape[n] and type(self.tape[n][4]) is Box) for n, g in seeds)
+            if not traced:
+                cotangents = self._sweep(seeds, n_inputs, careful=False)
+                if all(g is None or math.isfinite(np.vdot(g, g)) for g in cotangents):
+                    return cotangents
+            return self._sweep(seeds, n_inputs, careful=True)
+
+    def _sweep(self, seeds, n_inputs: int, *, careful: bool) -> list:
+        tape = self.tape
         n_nodes = 1 + max((node for node, _ in seeds), default=-1)
         cotangents: list = [None] * max(n_nodes, n_inputs)
         gathered: dict[int, tuple[Callable, list]] = {}
         for node, g in seeds:
             _add(cotangents, node, g)
-        tape = self.tape
-        with np.errstate(all="ignore"):
-            for i in range(n_nodes - 1, -1, -1):
-                if i in gathered:
-                    gather_fn, parts = gathered.pop(i)
-                    _add(cotangents, i, gather_fn(parts))
-                g = cotangents[i]
-                if g is None or tape[i] is None:
-                    continue
-                cotangents[i] = None
-                primitive, nodes, values, params, y = tape[i]
-                if primitive.gather_fn is not None:  # many reads of one array cost one array of cotangents, not many
-                    gathered.setdefault(nodes[0], (primitive.gather_fn, []))[1].append((g, params, values[0].shape))
-                    continue
-                k = 0
-                for node in nodes:
-                    if node is not None:
-                        part = primitive.pull(k, g, y, values, params)
-                        old = cotangents[node]
-                        cotangents[node] = part if old is None else old + part
-                    k += 1
+        for i in range(n_nodes - 1, -1, -1):
+            if i in gathered:
+                gather_fn, parts = gathered.pop(i)
+                _add(cotangents, i, gather_fn(parts))
+            g = cotangents[i]
+            if g is None or tape[i] is None:
+                continue
+            cotangents[i] = None
+            primitive, nodes, values, params, y = tape[i]
+            if primitive.gather_fn is not None:  # many reads of one array cost one array of cotangents, not many
+                gathered.setdefault(nodes[0], (primitive.gather_fn, []))[1].append((g, params, values[0].shape))
+                continue
+            pull = (careful and primitive.careful_pull) or primitive.pull
+            k = 0
+            for node in nodes:
+                if node is not None:
+                    part = pull(k, g, y, values, params)
+                    old = cotangents[node]
+                    cotangents[node] = part if old is None else old + part
+                k += 1
         return cotangents[:n_inputs]
 
 

@@ -124,16 +124,23 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
             total = PRIMITIVES["broadcast_to"](total, shape=y.shape)
         return total
 
-    def pull(k, g, y, values, params):
-        partial = partials[k]
-        if partial is ONE:
-            out = g
-        elif partial is MINUS_ONE:
-            out = -g
-        else:
-            out = times(g, partial(y, *values))
-        shape = values[k].shape
-        return out if out.shape == shape else unbroadcast(out, shape)
+    def pull_with(times):
+        def pull_one(k, g, y, values, params):
+            return times(g, slope(y, values[0]))
+
+        def pull(k, g, y, values, params):
+            partial = partials[k]
+            if partial is ONE:
+                out = g
+            elif partial is MINUS_ONE:
+                out = -g
+            else:
+                out = times(g, partial(y, *values))
+            shape = values[k].shape
+            return out if out.shape == shape else unbroadcast(out, shape)
+
+        slope = partials[0]
+        return pull_one if len(partials) == 1 and callable(slope) else pull
 
     def examples(rng):
         def draw(low, high, shape):
@@ -145,7 +152,10 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
         return [(scalar, {}), (broadcast, {})]
 
     DOMAINS[name], PARTIALS[name] = domains, partials
-    return Elementwise(name, impl, push, pull, examples)
+    primitive = Elementwise(name, impl, push, pull_with(operator.mul), examples)
+    if singular:
+        primitive.careful_pull = pull_with(_scaled)
+    return primitive
 
 
 def _scaled(a, partial):

@@ -110,7 +110,7 @@ def test_the_contract_catches_a_wrong_rule():
     """A planted bug: a sine whose derivative has the wrong sign."""
     wrong = object.__new__(Primitive)
     right = PRIMITIVES["sin"]
-    for attribute in ("examples", "gather_fn", "impl", "name", "pull", "push", "view_fn"):
+    for attribute in ("careful_pull", "examples", "gather_fn", "impl", "name", "pull", "push", "view_fn"):
         setattr(wrong, attribute, getattr(right, attribute))
     wrong.pull = lambda k, g, y, values, params: -right.pull(k, g, y, values, params)
     with pytest.raises(AssertionError, match="sin"):
