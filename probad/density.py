@@ -184,7 +184,9 @@ class LogDensity:
         if not math.isfinite(logp):
             return f"The log density is {logp} here."
         if bad:
-            return f"The log density is {logp:.6g} here, but its derivative by '{self.names[bad[0]]}' is {grad[bad[0]]}."
+            return (
+                f"The log density is {logp:.6g} here, but its derivative by '{self.names[bad[0]]}' is {grad[bad[0]]}."
+            )
         return f"The log density is {logp:.6g} here, and its gradient is finite."
 
     # --- arguments -----------------------------------------------------------------------------------------------
