@@ -77,6 +77,8 @@ class Primitive:
 
         The common case, boxes of one trace around plain values, is settled in one pass; `Trace.process` does the rest.
         """
+        if Box not in map(type, args):
+            return self.impl(*args, **params)
         top, simple, values, nodes = None, True, [], []
         for a in args:
             kind = type(a)
@@ -99,8 +101,6 @@ class Primitive:
                     simple = False
                 values.append(a)
                 nodes.append(None)
-        if top is None:
-            return self.impl(*args, **params)
         if simple and top.alive and top.differentiates:
             return top.finish(self, args, params, values, nodes, self.impl(*values, **params))
         return top.process(self, args, params)

@@ -77,7 +77,9 @@ def call_function(function: Callable, args: tuple, kwargs: dict):
     rule = FUNCTIONS.get(function)
     if rule is None:
         raise unsupported(function)
-    if kwargs and not _accepts(rule, kwargs):
+    if not kwargs:
+        return rule(*args)
+    if not _accepts(rule, kwargs):
         extra = [k for k in kwargs if k not in inspect.signature(rule).parameters]
         plain = {k: v for k, v in kwargs.items() if k not in extra}
         meaningful = [k for k in extra if not _is_default(function, k, kwargs[k])]

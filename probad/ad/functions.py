@@ -47,6 +47,8 @@ def _axes(axis, ndim: int) -> tuple:
 # --- reductions -----------------------------------------------------------------------------------------------------
 def _reduced(numpy_function, primitive, neutral):
     def reduce(a, axis=None, *, keepdims=False, where=None, initial=None):
+        if where is None and initial is None and type(a) is Box:  # the common case
+            return primitive(a, axis=axis, keepdims=keepdims is True)
         a = as_operand(a)
         if where is not None and where is not np._NoValue and where is not True:
             if neutral is None:

@@ -171,6 +171,8 @@ def unbroadcast(g, shape: tuple):
     """Add up `g` over the axes along which an argument of `shape` was broadcast."""
     sum_, reshape = PRIMITIVES["sum"], PRIMITIVES["reshape"]
     if shape == ():
+        if type(g) is np.ndarray:
+            return np.add.reduce(g, axis=None)
         return sum_(g, axis=None, keepdims=False)
     extra = len(g.shape) - len(shape)
     axes = tuple(i for i in range(len(g.shape)) if i < extra or (shape[i - extra] == 1 and g.shape[i] != 1))

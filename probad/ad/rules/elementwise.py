@@ -6,6 +6,7 @@ Where a function has a kink, the row says which subgradient it takes.
 
 from __future__ import annotations
 
+import math
 import operator
 
 import numpy as np
@@ -127,6 +128,8 @@ log1p = elementwise(np.log1p, lambda y, x: 1 / (1 + x), domain=(-0.6, 3.0), sing
 
 def _gap(a, b):
     """a - b, and 0 for equal infinities."""
+    if (type(a) is float and math.isfinite(a)) or (type(b) is float and math.isfinite(b)):  # the common case
+        return a - b
     return np.where(peel(a) == peel(b), 0.0, a - b)
 
 

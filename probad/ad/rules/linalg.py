@@ -21,6 +21,8 @@ def _matmul_transpose(k, g, values, params):
     if len(b.shape) == 1:  # (..., n, m) @ (m,)
         if k == 0:
             return unbroadcast(g[..., None] * b, a.shape)
+        if len(a.shape) == 2:
+            return matmul(g, a)
         return unbroadcast((_swap(a) @ g[..., None])[..., 0], b.shape)
     return unbroadcast(g @ _swap(b), a.shape) if k == 0 else unbroadcast(_swap(a) @ g, b.shape)
 
@@ -31,9 +33,13 @@ def _swap(a):
     return np.transpose(a, (*range(n - 2), n - 1, n - 2))
 
 
+def _matmul(a, b):
+    return a.dot(b) if a.ndim <= 2 and b.ndim <= 2 else np.matmul(a, b)  # dot has less overhead for vectors
+
+
 matmul = multilinear(
     "matmul",
-    lambda a, b: np.matmul(a, b),
+    _matmul,
     _matmul_transpose,
     lambda rng: [
         ((rng.normal(size=s), rng.normal(size=t)), {})

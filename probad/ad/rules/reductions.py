@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from probad.ad.core import Primitive, peel
@@ -22,6 +24,8 @@ def _examples(low=-2.0, high=2.0):
 
 def spread(g, shape: tuple, axis, keepdims: bool):
     """Repeat the reduced `g` along the axes it lost, back to `shape`."""
+    if type(g) is np.float64 and math.prod(shape) <= 1000:
+        return np.full(shape, g)
     if not keepdims and axis is not None:
         axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
         g = reshape(g, shape=tuple(1 if i in axes else n for i, n in enumerate(shape)))
