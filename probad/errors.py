@@ -57,9 +57,10 @@ def did_you_mean(name: str, known) -> str:
     from difflib import get_close_matches  # only where something is wrong already: it is slow to import
 
     known = [str(k) for k in known]
-    close = get_close_matches(str(name), known, n=1)
+    by_lower = {k.lower(): k for k in known}
+    close = get_close_matches(str(name).lower(), by_lower, n=1)
     if close:
-        return f" Did you mean '{close[0]}'?"
+        return f" Did you mean '{by_lower[close[0]]}'?"
     return f" Known: {', '.join(known)}." if 0 < len(known) <= 20 else ""
 
 

@@ -159,7 +159,7 @@ def _check_purity(density, points, answers) -> None:
                 f"to {np.max(np.abs(grad_again - grad)):.1e}. The density draws random numbers or keeps hidden state "
                 "(a global, a counter, an array written in place)."
             )
-        logp_more, grad_more = density.logp_and_grad(z + 0.125)
+        _, grad_more = density.logp_and_grad(z + 0.125)
         if not _same(grad_again, grad) or np.shares_memory(grad_again, grad_more):
             raise DensityError("A gradient is overwritten by the next call. Return a new array each time.")
         grad_again[:] = np.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def own(value: Any, name: str) -> Any:
     Raises
     ------
     DataError
-        If numbers are complex or too large for int64.
+        If numbers are complex or too large for int64, or the argument is an iterator.
     """
     if value is None or isinstance(value, str | bool | int | float) or is_traced(value):
         return value
@@ -49,6 +50,8 @@ def own(value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         parts = {f.name: own(getattr(value, f.name), f"{name}.{f.name}") for f in dataclasses.fields(value) if f.init}
         return dataclasses.replace(value, **parts)
+    if isinstance(value, Iterator):
+        raise DataError(f"Argument '{name}' is an iterator, which can be read only once. Pass list({name}).")
     if hasattr(value, "columns") and hasattr(value, "copy"):
         return value.copy()
     if hasattr(value, "__array__"):

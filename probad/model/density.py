@@ -12,7 +12,7 @@ import numpy as np
 
 from probad.ad import is_traced
 from probad.density import FunctionDensity, Variable
-from probad.errors import ArgumentError, DataError, ModelError, ShapeError, explain
+from probad.errors import DataError, ModelError, ShapeError, explain
 from probad.model.effects import FACTOR, SAMPLE, Interpreter, Site
 from probad.model.explain import explain_point
 from probad.model.layout import Layout, SiteInfo
@@ -41,16 +41,14 @@ class Evaluate(Interpreter):
             if site.kind == FACTOR:
                 self.terms.append(_total(as_array(site.value)))
             else:
-                self.seen.append(site.name)
-                if site.name not in self.sites:
-                    raise self.layout.unknown(site.name)
+                self.seen.append(self.layout.find(site.name).name)
             return
         name, dist = site.name, site.dist
-        info = self.sites.get(name)
-        if info is None:
-            raise self.layout.unknown(name)
+        info = self.sites.get(name) or self.layout.find(name)
         self.seen.append(name)
         if site.obs is None:
+            if info.index is None:
+                raise self.layout.turned(info, "latent")
             u = read(self.z, info)
             if info.is_identity and type(dist) is info.dist_type:
                 value = u
@@ -59,6 +57,8 @@ class Evaluate(Interpreter):
                 value = bijector.forward(u)
                 self.terms.append(_total(bijector.log_det(u, value)))
         else:
+            if info.obs is None:
+                raise self.layout.turned(info, "observed")
             value = site.obs if type(site.obs) is np.ndarray else as_array(site.obs)
             if value.shape != info.shape:
                 raise _moved(info, "data of shape", value.shape, info.shape)
@@ -105,9 +105,7 @@ class Constrain(Interpreter):
         """Answer with the value of a site, and record it."""
         if site.kind == FACTOR:
             return
-        info = self.layout.sites.get(site.name)
-        if info is None:
-            raise self.layout.unknown(site.name)
+        info = self.layout.find(site.name)
         if site.kind == SAMPLE:
             if site.obs is not None:
                 site.value = as_array(site.obs)
@@ -246,8 +244,8 @@ def check_first_evaluation(run: Run, layout: Layout) -> None:
         plain = float(logp(layout.start.copy(), Evaluate))
     if not (math.isclose(plain, traced, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(plain) and math.isnan(traced))):
         raise ModelError(
-            f"Two evaluations of the model at one point differ: {traced!r} and {plain!r}. It draws random numbers, uses "
-            "up an iterator, or changes something outside itself; a model must be a function of its latent variables."
+            f"Two evaluations of the model at one point differ: {traced!r} and {plain!r}. It draws random numbers, "
+            "uses up an iterator, or changes something outside itself; a model must be a function of its latent values."
         )
 
 
@@ -269,6 +267,6 @@ def _total(term):
 
 def _moved(info: SiteInfo, what: str, shape, expected) -> ModelError:
     return ModelError(
-        f"Site '{info.name}' ({info.where}) has {what} {shape} here, but {expected} when the model was laid out. Shapes "
-        "must not depend on latent values."
+        f"Site '{info.name}' ({info.where}) has {what} {shape} here, but {expected} when the model was laid out. "
+        "Shapes must not depend on latent values."
     )

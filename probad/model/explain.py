@@ -28,7 +28,7 @@ class Explain(Interpreter):
         if site.kind == FACTOR:
             self._look_at_factor(site)
         elif site.kind == SAMPLE:
-            info = self.layout.sites[site.name]
+            info = self.layout.find(site.name)
             site.value = self._latent(site, info) if site.obs is None else as_array(site.obs)
             if self.finding is None:
                 self.finding = self._broken_rule(site) or self._bad_term(site)

@@ -12,7 +12,6 @@ import numpy as np
 from probad.dist import Bijector, Distribution
 from probad.errors import (
     ArgumentError,
-    DataError,
     DuplicateSiteError,
     ModelError,
     ParameterError,
@@ -122,11 +121,22 @@ class Layout:
             "it always, outside of if and while, and let only its use depend on latent values."
         )
 
-    def unknown(self, name: str) -> ModelError:
-        """The error for a site that the layout run did not meet."""
+    def find(self, name: str) -> SiteInfo:
+        """The site of that name; an error if the layout run did not meet it."""
+        info = self.sites.get(name)
+        if info is None:
+            raise ModelError(
+                f"Site '{name}' ({_where()}) is not declared on every path through the model: it was absent when the "
+                "model was laid out. Declare it always, outside of if and while, and let only its use depend on latent "
+                "values."
+            )
+        return info
+
+    def turned(self, info: SiteInfo, kind: str) -> ModelError:
+        """The error for a site that is latent on one path and observed on another."""
         return ModelError(
-            f"Site '{name}' ({_where()}) is declared on some paths through the model only: it was absent when the model "
-            "was laid out. Declare it always, outside of if and while, and let only its use depend on latent values."
+            f"Site '{info.name}' ({info.where}) is {kind} here, but it was {info.kind} when the model was laid out. "
+            "Whether a site has data must not depend on latent values."
         )
 
 
@@ -142,7 +152,7 @@ def lay_out(run: Callable[[Interpreter], Any], coords: Mapping[str, np.ndarray])
         survey = Survey(coords, rng)
         try:
             run(survey)
-        except (ParameterError, DataError, np.linalg.LinAlgError) as error:
+        except (ParameterError, np.linalg.LinAlgError) as error:
             if not survey.has_latents():
                 raise
             first_error = first_error or error
@@ -160,6 +170,7 @@ class Survey(Interpreter):
         self.rng = rng
         self.layout = Layout(dim_lengths={name: len(labels) for name, labels in coords.items()})
         self.starts: list[np.ndarray] = []
+        self.seen = self.layout.order
 
     def has_latents(self) -> bool:
         """Tell whether any latent variable has been met."""
@@ -198,7 +209,7 @@ class Survey(Interpreter):
             raise ModelError(
                 f"Site '{site.name}' is latent and discrete ({info.distribution}), and gradient-based inference cannot "
                 "sample it. Pass its data with obs= (is the data argument None?), or sum it out of the density: "
-                "pb.factor with numerics.logsumexp over its values."
+                "pb.factor with probad.numerics.logsumexp over its values."
             )
         info.shape, info.dims = latent_shape(site, self.layout.dim_lengths, self.coords)
         info.batch_shape = info.shape[: len(info.shape) - dist.event_ndim]

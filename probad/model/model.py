@@ -1,4 +1,4 @@
-"""`@model`: an ordinary function becomes a model; called with its data it becomes a bound model, ready for inference."""
+"""`@model` makes an ordinary function a model; a call with data makes that a bound model, ready for inference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probad.errors import ArgumentError, InPlaceError, ModelError, ProbadError, 
 from probad.model.data import own
 from probad.model.density import ModelDensity, check_first_evaluation
 from probad.model.effects import Interpreter, is_running
-from probad.model.layout import Layout, SiteInfo, lay_out
+from probad.model.layout import SiteInfo, lay_out
 from probad.model.table import site_table
 
 
@@ -142,7 +142,7 @@ class BoundModel:
         try:
             return work(run)
         except Exception as error:
-            where = _progress(reached[0]) if reached else "before it ran"
+            where = _progress(reached[0].seen) if reached else "before it ran"
             clear = _clearer(error, _name(self.fn), where)
             if clear is not None:
                 raise clear from error
@@ -233,24 +233,28 @@ def _own_coords(coords) -> dict[str, np.ndarray]:
     return owned
 
 
-def _progress(interpreter: Interpreter) -> str:
+def _progress(seen: list[str]) -> str:
     """How far a run has come, for messages."""
-    seen = interpreter.layout.order if not hasattr(interpreter, "seen") else interpreter.seen
     return f"after site '{seen[-1]}'" if seen else "before its first site"
 
 
 def _clearer(error: Exception, name: str, where: str) -> ProbadError | None:
-    """A plainer error for what NumPy says about shapes and read-only data inside a model."""
+    """A plainer error for what NumPy says about shapes, read-only data and conditions inside a model."""
     if isinstance(error, ProbadError) or not isinstance(error, ValueError):
         return None
     text = str(error)
     if "read-only" in text:
         return InPlaceError(
-            f"Model '{name}' writes to its data {where}. They are read-only, so that every evaluation sees the same. "
-            "Work on a copy: y = y.copy()."
+            f"Model '{name}' writes into a read-only array {where}. Its data are read-only, so that every evaluation "
+            "sees the same. Work on a copy: y = y.copy()."
+        )
+    if "truth value" in text:
+        return ModelError(
+            f"Model '{name}' asks {where} whether a whole array is true. Write if np.any(...) or if np.all(...), or "
+            "choose element by element with np.where(condition, a, b)."
         )
     if "shape" in text or "broadcast" in text or "mismatch" in text or "dimension" in text:
-        return ShapeError(f"Shapes do not fit in model '{name}', {where}: {text}.")
+        return ShapeError(f"Shapes do not fit in model '{name}', {where}: {text.rstrip(' .')}.")
     return None
 
 

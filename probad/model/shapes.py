@@ -65,7 +65,8 @@ def data_shape(site: Site, shape: Shape, lengths: dict[str, int], coords: Mappin
         )
     if site.shape is not None and as_shape(site) + event != shape:
         raise ShapeError(
-            f"Site '{site.name}': shape={as_shape(site)} was declared, but the data have shape {shape}{_dims_text(site)}."
+            f"Site '{site.name}': shape={as_shape(site)} was declared, but the data have shape "
+            f"{shape}{_dims_text(site)}."
         )
     dims = named_axes(site, shape, lengths, coords)
     both = _broadcast(dist.batch_shape, batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from probad.model.layout import Layout, SiteInfo
 
@@ -40,7 +41,7 @@ def site_table(name: str, layout: Layout) -> str:
 
 def _row(site: SiteInfo) -> tuple[str, ...]:
     shape = "scalar" if site.shape == () else " x ".join(map(str, site.shape))
-    support = "real" if site.support == "a finite number" else site.support
+    support = "real" if site.support == "a finite number" else re.sub(r" \([a-z].*\)$", "", site.support)
     if len(support) > WIDTH:
         support = support[: WIDTH - 3] + "..."
     return site.name, site.kind, site.distribution, support, shape, ", ".join(site.dims or ())
