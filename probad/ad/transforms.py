@@ -201,6 +201,8 @@ def _input(x):
             x.view.refresh(x)
         return Box(x.value, x.owner, x.node)
     array = np.asarray(x)
+    if array.dtype == np.float64:
+        return array.copy()[()]
     if array.dtype.kind == "O":
         return as_operand(array)
     if array.dtype.kind not in "fiub":

@@ -24,8 +24,10 @@ def _examples(low=-2.0, high=2.0):
 
 def spread(g, shape: tuple, axis, keepdims: bool):
     """Repeat the reduced `g` along the axes it lost, back to `shape`."""
-    if type(g) is np.float64 and math.prod(shape) <= 1000:
-        return np.full(shape, g)
+    if type(g) is np.float64 and math.prod(shape) <= 10_000:  # the common case, and a fill is faster than a view
+        out = np.empty(shape)
+        out.fill(g)
+        return out
     if not keepdims and axis is not None:
         axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
         g = reshape(g, shape=tuple(1 if i in axes else n for i, n in enumerate(shape)))
