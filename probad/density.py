@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from probad.ad import is_traced, value_and_grad
-from probad.errors import ArgumentError, ShapeError, did_you_mean
+from probad.errors import ArgumentError, ParameterError, ShapeError, did_you_mean
 from probad.numerics import as_array
 
 OK, NOT_FINITE, FATAL = 0, 1, 2  # what evaluate() returns: the C side of the contract uses the same numbers
+OUTSIDE = (np.linalg.LinAlgError, ParameterError)  # a matrix not positive definite, a scale below 0: not an accident
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,7 @@ class FunctionDensity(LogDensity):
         with np.errstate(all="ignore"):
             try:
                 return float(self._scalar(self._point(z)))
-            except np.linalg.LinAlgError:  # a matrix that should be positive definite is not: outside the support
+            except OUTSIDE:
                 return -math.inf
 
     def logp_and_grad(self, z) -> tuple[float, np.ndarray]:
@@ -299,8 +300,17 @@ class FunctionDensity(LogDensity):
                     return float(logp), grad
                 logp = float(self._scalar(z.copy()))
                 grad = np.array(self._gradient_fn(z), dtype=float)
-            except np.linalg.LinAlgError:
+            except OUTSIDE:
                 return -math.inf, np.full(self.dim, math.nan)
         if grad.shape != (self.dim,):
             raise ShapeError(f"The gradient must have shape ({self.dim},); gradient(z) gave shape {grad.shape}.")
         return logp, grad
+
+    def explain(self, z) -> str:
+        """Say why log density or gradient is not finite at `z`."""
+        try:
+            with np.errstate(all="ignore"):
+                self._scalar(self._point(z))
+        except OUTSIDE as error:
+            return f"The log density is -inf here: {type(error).__name__}: {error}"
+        return super().explain(z)

@@ -114,7 +114,7 @@ class Constrain(Interpreter):
         value = as_array(site.value)
         if value.shape != info.shape:
             raise _moved(info, "a value of shape", value.shape, info.shape)
-        self.values[site.name] = value
+        self.values[site.name] = np.array(value)  # the model may go on to write into its own
 
     def answer(self, site: Site, info: SiteInfo):
         """The value of a latent site."""
@@ -201,7 +201,7 @@ class ModelDensity(FunctionDensity):
         return values
 
     def _values_at(self, z: np.ndarray) -> dict[str, Any]:
-        record = Constrain(self._layout, z)
+        record = Constrain(self._layout, z.copy())
         self._run(record)
         if len(record.values) != len(self.variables):
             raise self._layout.changed([*record.values, *self.observed_data])
@@ -242,7 +242,7 @@ def check_first_evaluation(run: Run, layout: Layout) -> None:
     traced, _ = checked.logp_and_grad(layout.start)
     with np.errstate(all="ignore"):
         plain = float(logp(layout.start.copy(), Evaluate))
-    if not (math.isclose(plain, traced, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(plain) and math.isnan(traced))):
+    if not (math.isclose(plain, traced, rel_tol=1e-10, abs_tol=1e-10) or (math.isnan(plain) and math.isnan(traced))):
         raise ModelError(
             f"Two evaluations of the model at one point differ: {traced!r} and {plain!r}. It draws random numbers, "
             "uses up an iterator, or changes something outside itself; a model must be a function of its latent values."

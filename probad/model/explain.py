@@ -38,7 +38,7 @@ class Explain(Interpreter):
         bijector = info.bijector_for(site.dist)
         value = bijector.forward(u)
         if self.finding is None:
-            self.values[site.name] = value
+            self.values[site.name] = np.array(value)
             if (index := _first(~np.isfinite(value))) is not None:
                 self.finding = (
                     f"the value of latent site '{site.name}'{_at(index)} is {value[index]}, from the unconstrained "

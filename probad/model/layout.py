@@ -219,7 +219,7 @@ class Survey(Interpreter):
         info.index = start if shape == () else slice(start, stop)
         self.layout.dim = stop
         z = np.zeros(shape) if self.rng is None else self.rng.uniform(-1.0, 1.0, size=shape)
-        self.starts.append(z.ravel())
+        self.starts.append(z.ravel().copy())
         z = z[()]
         site.value = bijector.forward(z)
         info.is_identity = site.value is z
@@ -274,15 +274,13 @@ class Survey(Interpreter):
                 raise ModelError(
                     f"Site '{info.name}' uses the dimension '{dim}', which results have already. Rename it."
                 )
-        for dim in self.layout.dim_lengths:
-            if dim == info.name or dim in self.layout.sites:
-                raise ModelError(
-                    f"'{dim}' names both a site and a dimension; results need two names. Rename one of them."
-                )
 
     def check_coords(self) -> None:
-        """Refuse coords that look like a misspelt dimension: their labels would be lost silently."""
+        """Refuse names that results could not keep, and coords that look like a misspelt dimension."""
         used = {dim for info in self.layout.sites.values() for dim in info.dims or ()}
+        for dim in used & set(self.layout.sites):
+            raise ModelError(f"'{dim}' names both a site and a dimension; results need two names. Rename one of them.")
+        self.layout.dim_lengths = {dim: n for dim, n in self.layout.dim_lengths.items() if dim in used}
         for name in self.coords:
             if name not in used:
                 hint = did_you_mean(name, used - set(self.coords))

@@ -121,7 +121,7 @@ class BoundModel:
         self._call = bound.args, bound.kwargs
         self._layout = self._checked(lambda run: lay_out(run, coords), "laying out")
         lengths = self._layout.dim_lengths
-        self.coords = coords | {dim: np.arange(n) for dim, n in lengths.items() if dim not in coords}
+        self.coords = {dim: coords.get(dim, np.arange(n)) for dim, n in lengths.items()}
         self.sites: list[SiteInfo] = list(self._layout.sites.values())
         if self._layout.dim:
             self._checked(lambda run: check_first_evaluation(run, self._layout), "differentiating")

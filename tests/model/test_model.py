@@ -9,6 +9,7 @@ from scipy import stats
 
 from probad import dist
 from probad.model import BoundModel, Model, deterministic, factor, model, sample
+from tests.tolerances import EXACT
 
 
 @model
@@ -19,7 +20,7 @@ def regression(x, y=None, *, scale=1.0):
     return slope
 
 
-# --- calls --------------------------------------------------------------------------------------------------------------
+# --- calls ------------------------------------------------------------------------------------------------------------
 def test_a_model_keeps_what_its_function_says_of_itself():
     assert isinstance(regression, Model)
     assert regression.__name__ == "regression"
@@ -75,10 +76,10 @@ def test_a_model_inside_a_model_is_a_plain_call():
     z = np.array([0.2, -0.3])
     a, b = np.exp(z)
     expected = stats.halfnorm.logpdf([a, b]).sum() + z.sum() + stats.norm.logpdf([1.0, 2.0], a, b).sum()
-    assert bound.density().logp(z) == pytest.approx(expected, rel=1e-13)
+    assert bound.density().logp(z) == pytest.approx(expected, rel=EXACT)
 
 
-# --- data ---------------------------------------------------------------------------------------------------------------
+# --- data -------------------------------------------------------------------------------------------------------------
 def test_later_changes_of_the_data_do_not_reach_the_model():
     x, y = np.array([1.0, 2.0]), [0.5, 1.5]
     density = regression(x, y=y).density()
@@ -142,7 +143,7 @@ def test_pandas_columns_are_data():
     assert regression(frame["x"], y=frame["y"]).density().logp([0.3]) == expected
 
 
-# --- shapes and dims ----------------------------------------------------------------------------------------------------
+# --- shapes and dims --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("distribution", "options", "shape"),
     [
@@ -189,7 +190,7 @@ def test_observed_event_shapes():
     assert "2 unconstrained dimensions, 3 observations" in repr(bound)
     z = np.array([0.5, -0.5])
     expected = stats.norm.logpdf(z).sum() + stats.norm.logpdf(y, z).sum()
-    assert bound.density().logp(z) == pytest.approx(expected, rel=1e-13)
+    assert bound.density().logp(z) == pytest.approx(expected, rel=EXACT)
 
 
 def test_a_start_that_breaks_a_rule_is_moved():
@@ -200,10 +201,10 @@ def test_a_start_that_breaks_a_rule_is_moved():
         sample("y", dist.Normal(0.0, abs(x)), obs=y)
 
     expected = stats.norm.logpdf(0.4) + stats.norm.logpdf([1.0, 2.0], 0.0, 0.4).sum()
-    assert model(body)([1.0, 2.0]).density().logp([-0.4]) == pytest.approx(expected, rel=1e-13)
+    assert model(body)([1.0, 2.0]).density().logp([-0.4]) == pytest.approx(expected, rel=EXACT)
 
 
-# --- the table ----------------------------------------------------------------------------------------------------------
+# --- the table --------------------------------------------------------------------------------------------------------
 def test_the_table_of_sites():
     @model
     def show(y):
