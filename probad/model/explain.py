@@ -20,6 +20,7 @@ class Explain(Interpreter):
         self.z = z
         self.values: dict[str, np.ndarray] = {}
         self.finding: str | None = None
+        self.finite_but_wrong: str | None = None
         self.last = "its start"
 
     def process(self, site: Site) -> None:
@@ -31,7 +32,7 @@ class Explain(Interpreter):
             info = self.layout.find(site.name)
             site.value = self._latent(site, info) if site.obs is None else as_array(site.obs)
             if self.finding is None:
-                self.finding = self._broken_rule(site) or self._bad_term(site)
+                self._look_at_term(site)
 
     def _latent(self, site: Site, info: SiteInfo):
         u = self.z[info.index].reshape(info.unconstrained_shape)[()]
@@ -49,6 +50,12 @@ class Explain(Interpreter):
                     f"the map onto the support of site '{site.name}' has no volume{_at(index)}: it is {_show(value)}"
                 )
         return value
+
+    def _look_at_term(self, site: Site) -> None:
+        if (bad_term := self._bad_term(site)) is not None:
+            self.finding = self._broken_rule(site) or bad_term
+        elif self.finite_but_wrong is None:  # as with a probability above 1, whose logarithm exists
+            self.finite_but_wrong = self._broken_rule(site)
 
     def _broken_rule(self, site: Site) -> str | None:
         dist = site.dist
@@ -99,7 +106,7 @@ class Explain(Interpreter):
 
 
 def explain_point(run: Callable[[Interpreter], object], layout: Layout, z: np.ndarray) -> str | None:
-    """Say which site makes the log density at `z` infinite, NaN or impossible to compute; None if none does."""
+    """Say which site makes the log density at `z` infinite, NaN, wrong or impossible to compute; None if none does."""
     search = Explain(layout, z)
     try:
         run(search)
@@ -108,7 +115,8 @@ def explain_point(run: Callable[[Interpreter], object], layout: Layout, z: np.nd
             kind = type(error).__name__
             return f"The model raised {kind} after {search.last}: {error}{search.parents()}"
     if search.finding is None:
-        return None
+        wrong = search.finite_but_wrong
+        return wrong and f"The log density is finite here, but it is wrong: {wrong}.{search.parents()}"
     return f"The log density is not finite here: {search.finding}.{search.parents()}"
 
 

@@ -469,6 +469,20 @@ def test_explain_names_a_density_that_underflows():
         assert word in text
 
 
+def test_explain_names_a_broken_rule_that_goes_unnoticed():
+    """The lower triangle alone is read, so that the density of a full matrix is finite."""
+
+    def body():
+        mu = sample("mu", dist.Normal(0.0, 1.0))
+        full = np.eye(2) + mu * np.array([[0.0, 1.0], [0.0, 0.0]])
+        sample("y", dist.MvNormal(np.zeros(2), scale_tril=full), obs=np.ones(2))
+
+    assert "gradient is finite" in explanation(body, z=[0.0])
+    text = explanation(body, z=[1.0])
+    for word in ("finite here, but it is wrong", "lower-triangular", "site 'y'", "mu = 1"):
+        assert word in text
+
+
 def test_explain_names_a_value_that_overflows():
     text = explanation(lambda: sample("s", dist.HalfNormal(1.0), shape=2), z=[0.0, 800.0])
     assert "latent site 's' at index 1 is inf" in text
