@@ -1,0 +1,149 @@
+"""Warm-up: the step size by dual averaging, and Stan's schedule of windows for the metric."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from probad.mcmc.integrators import copy_row, kinetic_energy, leapfrog
+from probad.mcmc.metrics import draw_momentum
+from probad.mcmc.workspace import (
+    ACCEPTANCE_GAP,
+    AVERAGED,
+    GRADIENT,
+    LOG_STEP_AVERAGE,
+    LOG_STEP_CENTRE,
+    LOGP,
+    MOMENTUM,
+    POSITION,
+    RIGHT_GRADIENT,
+    RIGHT_MOMENTUM,
+    RIGHT_POSITION,
+    STEP_SIZE,
+    TARGET_ACCEPT,
+    WALK_LOGP,
+)
+
+STEP_ONLY, COLLECT, UPDATE = 0, 1, 2  # what a warm-up iteration adapts; UPDATE collects and then renews the metric
+INITIAL_BUFFER, TERMINAL_BUFFER, BASE_WINDOW = 75, 50, 25
+GAMMA, OFFSET, DECAY = 0.05, 10.0, 0.75  # Hoffman and Gelman (2014), section 3.2
+SMALLEST_STEP, LARGEST_STEP = 1e-12, 1e7
+
+
+def warmup_schedule(n_warmup: int) -> np.ndarray:
+    """What each warm-up iteration adapts.
+
+    Stan's windows: 75 iterations for the step size, then windows of 25, 50, 100, ... for the metric, the last one
+    stretched to the end, then 50 for the step size; scaled to 15, 75 and 10 % where they do not fit.
+
+    Parameters
+    ----------
+    n_warmup : int
+
+    Returns
+    -------
+    (n_warmup,) int64 array of STEP_ONLY, COLLECT and UPDATE
+
+    Examples
+    --------
+    >>> np.flatnonzero(warmup_schedule(1000) == UPDATE)
+    array([ 99, 149, 249, 449, 949])
+    """
+    schedule = np.full(n_warmup, STEP_ONLY, np.int64)
+    if n_warmup < 20:  # too short to learn a metric from
+        return schedule
+    first, last, window = INITIAL_BUFFER, TERMINAL_BUFFER, BASE_WINDOW
+    if first + window + last > n_warmup:
+        first, last = int(0.15 * n_warmup), int(0.1 * n_warmup)
+        window = n_warmup - first - last
+    end = n_warmup - last
+    schedule[first:end] = COLLECT
+    start = first
+    while start < end:
+        stop = start + window
+        if stop + 2 * window > end:
+            stop = end
+        schedule[stop - 1] = UPDATE
+        start = stop
+        window = 2 * window
+    return schedule
+
+
+def restart_averaging(scalars, counts):
+    """Forget the averages and look around ten times the present step size."""
+    scalars[LOG_STEP_CENTRE] = math.log(10.0 * scalars[STEP_SIZE])
+    scalars[LOG_STEP_AVERAGE] = 0.0
+    scalars[ACCEPTANCE_GAP] = 0.0
+    counts[AVERAGED] = 0
+
+
+def average_step_size(scalars, counts, acceptance):
+    """One step of dual averaging towards the target acceptance (Hoffman and Gelman 2014, equation 6)."""
+    counts[AVERAGED] = counts[AVERAGED] + 1
+    n = counts[AVERAGED]
+    weight = 1.0 / (n + OFFSET)
+    gap = (1.0 - weight) * scalars[ACCEPTANCE_GAP] + weight * (scalars[TARGET_ACCEPT] - acceptance)
+    scalars[ACCEPTANCE_GAP] = gap
+    log_step = scalars[LOG_STEP_CENTRE] - gap * math.sqrt(n) / GAMMA
+    log_step = min(max(log_step, math.log(SMALLEST_STEP)), math.log(LARGEST_STEP))
+    share = n**-DECAY
+    scalars[LOG_STEP_AVERAGE] = share * log_step + (1.0 - share) * scalars[LOG_STEP_AVERAGE]
+    scalars[STEP_SIZE] = math.exp(log_step)
+
+
+def finish_step_size(scalars, counts):
+    """Take the averaged step size for the draws."""
+    if counts[AVERAGED] > 0:
+        scalars[STEP_SIZE] = math.exp(scalars[LOG_STEP_AVERAGE])
+
+
+def energy_loss_of_one_step(address, ctx, rows, scalars, random, dim):
+    """Minus the energy error of one leapfrog from the present position with a new momentum; NaN if the density failed."""
+    draw_momentum(rows, random, dim)
+    copy_row(rows, POSITION, RIGHT_POSITION, dim)
+    copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)
+    copy_row(rows, MOMENTUM, RIGHT_MOMENTUM, dim)
+    start = kinetic_energy(rows, MOMENTUM, dim) - scalars[LOGP]
+    status = leapfrog(
+        address,
+        ctx,
+        rows,
+        scalars,
+        RIGHT_POSITION,
+        RIGHT_GRADIENT,
+        RIGHT_MOMENTUM,
+        WALK_LOGP,
+        scalars[STEP_SIZE],
+        dim,
+    )
+    if status == 2:
+        return math.nan
+    if status == 1:
+        return -math.inf
+    loss = start - kinetic_energy(rows, RIGHT_MOMENTUM, dim) + scalars[WALK_LOGP]
+    if loss == loss:
+        return loss
+    return -math.inf
+
+
+def find_step_size(address, ctx, rows, scalars, random, dim):
+    """Double or halve the step size until one step crosses an acceptance of 0.8; returns 0, or 2 if the density failed."""
+    threshold = math.log(0.8)
+    loss = energy_loss_of_one_step(address, ctx, rows, scalars, random, dim)
+    growing = loss > threshold
+    searching = True
+    while searching:
+        if loss != loss:
+            return 2
+        if growing:
+            searching = loss > threshold and scalars[STEP_SIZE] < LARGEST_STEP
+        else:
+            searching = loss < threshold and scalars[STEP_SIZE] > SMALLEST_STEP
+        if searching:
+            if growing:
+                scalars[STEP_SIZE] = 2.0 * scalars[STEP_SIZE]
+            else:
+                scalars[STEP_SIZE] = 0.5 * scalars[STEP_SIZE]
+            loss = energy_loss_of_one_step(address, ctx, rows, scalars, random, dim)
+    return 0

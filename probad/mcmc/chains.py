@@ -1,0 +1,300 @@
+"""Run chains: advance each in chunks, one after the other or in threads, until they end or the user interrupts."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from probad.errors import ArgumentError
+from probad.mcmc.adaptation import COLLECT, STEP_ONLY, UPDATE, warmup_schedule
+from probad.mcmc.initialize import starting_point
+from probad.mcmc.intrinsics import PythonDensity
+from probad.mcmc.kernel import run_iterations
+from probad.mcmc.random import stream
+from probad.mcmc.settings import HMC, NUTS, check_count
+from probad.mcmc.workspace import (
+    FLAGS,
+    GRADIENT,
+    INTEGERS,
+    INVERSE_MASS,
+    ITERATION,
+    LOGP,
+    N_WARMUP,
+    POSITION,
+    STATISTICS,
+    STEP_SIZE,
+    Workspace,
+)
+
+CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
+DIVERGING_COLUMN = STATISTICS.index("diverging")
+
+# progress(chain, done, total, warming_up, n_divergent, step_size)
+Progress = Callable[[int, int, int, bool, int, float], None]
+
+
+@dataclass
+class ChainResult:
+    """What a run leaves: draws, statistics, and what warm-up has learnt.
+
+    Attributes
+    ----------
+    draws : (chain, draw, dim) array, unconstrained
+    stats : dict of str to (chain, draw) array
+        By ArviZ's names.
+    warmup_draws, warmup_stats
+        The same for the warm-up, if it was asked for; else None.
+    inverse_mass : (chain, dim) array
+    step_size : (chain,) array
+    settings : dict
+        Everything needed to run it again.
+    seconds : float
+        Time of sampling, warm-up included.
+    interrupted : bool
+        Whether the user stopped it; then all chains are cut to the length of the shortest.
+    """
+
+    draws: np.ndarray
+    stats: dict[str, np.ndarray]
+    inverse_mass: np.ndarray
+    step_size: np.ndarray
+    settings: dict[str, Any]
+    seconds: float
+    interrupted: bool = False
+    warmup_draws: np.ndarray | None = None
+    warmup_stats: dict[str, np.ndarray] | None = field(default=None)
+
+
+class Chain:
+    """One chain: its density, its workspace, and how far it has come."""
+
+    def __init__(self, density, algorithm: NUTS | HMC, number: int, *, draws: int, warmup: int, seed: int, init):
+        self.density = density
+        self.number = number
+        self.n_divergent = 0
+        schedule = warmup_schedule(warmup)
+        if algorithm.metric == "unit":
+            schedule[(schedule == COLLECT) | (schedule == UPDATE)] = STEP_ONLY
+        self.space = Workspace.allocate(
+            density.dim,
+            n_draws=draws,
+            schedule=schedule,
+            random=stream(seed, number),
+            max_tree_depth=algorithm.max_tree_depth,
+        )
+        algorithm.write_to(self.space)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 1)))
+        position, logp, grad = starting_point(density, rng, init, number)
+        self.space.rows[POSITION], self.space.rows[GRADIENT] = position, grad
+        self.space.scalars[LOGP] = logp
+        self.space.scalars[STEP_SIZE] = 1.0
+
+    @property
+    def done(self) -> int:
+        """Number of complete iterations."""
+        return int(self.space.counts[ITERATION])
+
+    @property
+    def total(self) -> int:
+        """Number of iterations of the whole run."""
+        return len(self.space.draws)
+
+    def advance(self, seconds: float) -> None:
+        """Run for about `seconds`; the draws do not depend on where a chunk ends."""
+        space, density, dim = self.space, self.density, self.density.dim
+        address = PythonDensity(density.evaluate, space.rows, space.scalars)
+        views = space.views()
+        deadline = time.perf_counter() + seconds
+        n = 1
+        while self.done < self.total:
+            before, start = self.done, time.perf_counter()
+            status = run_iterations(address, density.ctx, *views, n, dim)
+            if status != 0:
+                raise density.failure or RuntimeError("The log density failed without saying why.")
+            first = max(before, int(space.counts[N_WARMUP]))
+            self.n_divergent += int(space.statistics[first : self.done, DIVERGING_COLUMN].sum())
+            now = time.perf_counter()
+            if now >= deadline:
+                return
+            # aim at the deadline, but never more than double: early iterations tell little about later ones
+            rate = (self.done - before) / max(now - start, 1e-9)
+            n = max(1, min(2 * n, int(rate * (deadline - now))))
+
+    def report(self, progress: Progress | None) -> None:
+        """Tell how far the chain has come."""
+        if progress is not None:
+            warming_up = self.done < self.space.counts[N_WARMUP]
+            step_size = float(self.space.scalars[STEP_SIZE])
+            progress(self.number, self.done, self.total, warming_up, self.n_divergent, step_size)
+
+
+def sample_chains(
+    density,
+    algorithm: NUTS | HMC,
+    *,
+    draws: int,
+    warmup: int,
+    chains: int,
+    seed: int,
+    init: np.ndarray | None = None,
+    cores: int | None = None,
+    progress: Progress | None = None,
+    keep_warmup: bool = False,
+) -> ChainResult:
+    """Run chains of an algorithm on a log density.
+
+    Parameters
+    ----------
+    density : LogDensity
+    algorithm : NUTS or HMC
+    draws, warmup : int
+        Iterations per chain, kept and adapting.
+    chains : int
+    seed : int
+        Chain number i depends on (seed, i) alone: neither threads nor progress nor interrupts change its draws.
+    init : (dim,) or (chains, dim) array, optional
+        Unconstrained starting points; drawn and tried if not given.
+    cores : int, optional
+        Threads. By default as many as there are processors if the density is native code, else one, since Python
+        code gains nothing from threads.
+    progress : callable, optional
+        ``progress(chain, done, total, warming_up, n_divergent, step_size)``, called some times a second.
+    keep_warmup : bool
+        Whether to return the warm-up draws.
+
+    Returns
+    -------
+    ChainResult
+
+    Raises
+    ------
+    ArgumentError
+        For numbers out of range.
+    InitializationError
+        If a chain cannot start.
+    KeyboardInterrupt
+        If the user interrupts before the first draw after warm-up; later, the draws so far are returned.
+    """
+    check_count("draws", draws, 1, None)
+    check_count("warmup", warmup, 0, None)
+    check_count("chains", chains, 1, None)
+    check_count("seed", seed, 0, None)
+    if cores is not None:
+        check_count("cores", cores, 1, None)
+    starts = _starts(init, chains, density.dim)
+    start_time = time.perf_counter()
+    running = [
+        Chain(density.fork(), algorithm, i, draws=draws, warmup=warmup, seed=int(seed), init=starts[i])
+        for i in range(chains)
+    ]
+    if cores is None:
+        cores = (os.cpu_count() or 1) if density.address else 1
+    interrupted = False
+    try:
+        (_in_turn if cores == 1 else _in_threads)(running, progress, cores)
+    except KeyboardInterrupt:
+        interrupted = True
+    settings = {
+        "algorithm": type(algorithm).__name__,
+        **{name: value for name, value in vars(algorithm).items() if value is not None},
+        "draws": int(draws),
+        "warmup": int(warmup),
+        "chains": int(chains),
+        "seed": int(seed),
+    }
+    return _collect(running, settings, time.perf_counter() - start_time, interrupted, keep_warmup)
+
+
+def _starts(init, chains: int, dim: int) -> list:
+    """One starting point per chain, or None."""
+    if init is None:
+        return [None] * chains
+    init = np.asarray(init, dtype=float)
+    if init.shape == (dim,):
+        return [init] * chains
+    if init.shape != (chains, dim):
+        raise ArgumentError(
+            f"init must have shape ({dim},) or ({chains}, {dim}), for {chains} chains; got {init.shape}."
+        )
+    return list(init)
+
+
+def _in_turn(chains: list[Chain], progress: Progress | None, cores: int) -> None:
+    """Advance the chains by turns in this thread."""
+    while waiting := [c for c in chains if c.done < c.total]:
+        for chain in waiting:
+            chain.advance(CHUNK_SECONDS)
+            chain.report(progress)
+
+
+def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> None:
+    """Advance each chain in a thread; this one reports, and tells them to stop on an interrupt."""
+    stop = threading.Event()
+
+    def run(chain: Chain) -> None:
+        while chain.done < chain.total and not stop.is_set():
+            chain.advance(CHUNK_SECONDS)
+
+    with ThreadPoolExecutor(min(cores, len(chains))) as pool:
+        futures = [pool.submit(run, chain) for chain in chains]
+        try:
+            while not all(f.done() for f in futures):
+                time.sleep(CHUNK_SECONDS)
+                for chain, future in zip(chains, futures, strict=True):
+                    chain.report(progress)
+                    if future.done():
+                        future.result()
+        finally:
+            stop.set()
+    for chain, future in zip(chains, futures, strict=True):
+        future.result()
+        chain.report(progress)
+
+
+def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:
+    """Cut the chains to one length and name the columns."""
+    n_warmup = int(chains[0].space.counts[N_WARMUP])
+    begun = [c for c in chains if c.done > n_warmup]
+    if not begun:
+        raise KeyboardInterrupt(
+            f"Interrupted during warm-up, after {max(c.done for c in chains)} of {n_warmup} iterations: there are no "
+            "draws yet."
+        )
+    end = min(c.done for c in begun)
+
+    def columns(start: int, stop: int) -> dict[str, np.ndarray]:
+        table = np.stack([c.space.statistics[start:stop] for c in begun])
+        return {name: _typed(name, table[..., k]) for k, name in enumerate(STATISTICS) if _means(name, settings)}
+
+    def positions(start: int, stop: int) -> np.ndarray:
+        return np.stack([c.space.draws[start:stop] for c in begun])
+
+    return ChainResult(
+        draws=positions(n_warmup, end),
+        stats=columns(n_warmup, end),
+        inverse_mass=np.stack([c.space.rows[INVERSE_MASS].copy() for c in begun]),
+        step_size=np.array([c.space.scalars[STEP_SIZE] for c in begun]),
+        settings=settings,
+        seconds=seconds,
+        interrupted=interrupted,
+        warmup_draws=positions(0, n_warmup) if keep_warmup else None,
+        warmup_stats=columns(0, n_warmup) if keep_warmup else None,
+    )
+
+
+def _means(name: str, settings) -> bool:
+    """Whether a statistic has a meaning for the algorithm: a static trajectory has no tree."""
+    return settings["algorithm"] == "NUTS" or "tree" not in name
+
+
+def _typed(name: str, column: np.ndarray) -> np.ndarray:
+    if name in INTEGERS:
+        return column.astype(np.int64)
+    return column.astype(bool) if name in FLAGS else column.copy()

@@ -1,0 +1,127 @@
+"""Where a chain keeps its numbers: the rows, scalars and counts that its kernels share.
+
+All vectors of a chain are rows of one array, all scalars and counters are places in two more, so that a kernel takes
+the same few arrays whatever it does, and a chain can be stored and resumed by storing them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# --- rows: vectors of length dim ------------------------------------------------------------------------------------
+POSITION, GRADIENT, MOMENTUM = 0, 1, 2  # the state of the chain
+LEFT_POSITION, LEFT_GRADIENT, LEFT_MOMENTUM = 3, 4, 5  # the two ends of a trajectory
+RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM = 6, 7, 8
+CANDIDATE_POSITION, CANDIDATE_GRADIENT = 9, 10  # the state chosen from the part of the trajectory being built
+CHOSEN_POSITION, CHOSEN_GRADIENT = 11, 12  # the state chosen from the whole trajectory
+INVERSE_MASS = 13
+MOMENTUM_SCALE = 14  # square root of the mass: the standard deviation of the momenta
+WELFORD_MEAN, WELFORD_SUM = 15, 16
+TREE_RHO = 17  # sum of the momenta over the trajectory
+NEAR_MOMENTUM = 18  # momentum at the end of the trajectory where it grows
+STACK = 19  # subtrees under construction: three rows each
+BEGIN, END, RHO = 0, 1, 2  # first and last momentum in the order of the walk, and the sum of all momenta
+ROWS_PER_LEVEL = 3
+
+# --- scalars --------------------------------------------------------------------------------------------------------
+LOGP, WALK_LOGP, CANDIDATE_LOGP, CHOSEN_LOGP = 0, 1, 2, 3
+STEP_SIZE, LOG_STEP_AVERAGE, LOG_STEP_CENTRE, ACCEPTANCE_GAP = 4, 5, 6, 7
+START_ENERGY, CANDIDATE_ENERGY, CHOSEN_ENERGY = 8, 9, 10
+ACCEPTANCE_SUM, MAX_ENERGY_ERROR = 11, 12
+LOG_WEIGHT, SUBTREE_LOG_WEIGHT = 13, 14
+TARGET_ACCEPT, TRAJECTORY_LENGTH, STEP_SIZE_USED = 15, 16, 17
+N_SCALARS = 18
+
+# --- counts ---------------------------------------------------------------------------------------------------------
+ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
+AVERAGED, WELFORD_COUNT = 3, 4
+N_STEPS, TREE_DEPTH, DIVERGING, MAX_TREE_DEPTH, MAX_STEPS = 5, 6, 7, 8, 9
+ALGORITHM = 10
+N_COUNTS = 11
+
+NUTS, STATIC = 0, 1  # values of ALGORITHM
+
+# --- columns of the statistics, by ArviZ's names ----------------------------------------------------------------------
+STATISTICS = (
+    "lp",
+    "acceptance_rate",
+    "step_size",
+    "step_size_nom",
+    "tree_depth",
+    "n_steps",
+    "diverging",
+    "energy",
+    "energy_error",
+    "max_energy_error",
+    "reached_max_treedepth",
+)
+INTEGERS = ("tree_depth", "n_steps")
+FLAGS = ("diverging", "reached_max_treedepth")
+
+MAX_DELTA_ENERGY = 1000.0  # an energy error beyond this is a divergence
+
+
+@dataclass
+class Workspace:
+    """The numbers of one chain.
+
+    Attributes
+    ----------
+    rows : (n_rows, dim) float64 array
+    scalars : (N_SCALARS,) float64 array
+    counts : (N_COUNTS,) int64 array
+    random : (4,) uint64 array
+        State of the random number generator.
+    schedule : (n_warmup,) int64 array
+        What each warm-up iteration adapts; see `probad.mcmc.adaptation`.
+    draws : (n_iterations, dim) float64 array, unconstrained
+    statistics : (n_iterations, len(STATISTICS)) float64 array
+    """
+
+    rows: np.ndarray
+    scalars: np.ndarray
+    counts: np.ndarray
+    random: np.ndarray
+    schedule: np.ndarray
+    draws: np.ndarray
+    statistics: np.ndarray
+
+    @classmethod
+    def allocate(cls, dim: int, *, n_draws: int, schedule: np.ndarray, random: np.ndarray, max_tree_depth: int):
+        """An empty workspace for a chain over `dim` coordinates."""
+        n_iterations = n_draws + len(schedule)
+        counts = np.zeros(N_COUNTS, np.int64)
+        counts[N_DRAWS], counts[N_WARMUP], counts[MAX_TREE_DEPTH] = n_draws, len(schedule), max_tree_depth
+        workspace = cls(
+            rows=np.zeros((STACK + ROWS_PER_LEVEL * (max_tree_depth + 1), dim)),
+            scalars=np.zeros(N_SCALARS),
+            counts=counts,
+            random=random,
+            schedule=schedule,
+            draws=np.empty((n_iterations, dim)),
+            statistics=np.empty((n_iterations, len(STATISTICS))),
+        )
+        workspace.rows[INVERSE_MASS] = 1.0
+        workspace.rows[MOMENTUM_SCALE] = 1.0
+        return workspace
+
+    def views(self) -> tuple[memoryview, ...]:
+        """The arrays as memory views, in the order in which the kernels take them.
+
+        Elements of a memory view are Python numbers, with which Python computes several times faster than with
+        NumPy's.
+        """
+        return tuple(
+            memoryview(a)
+            for a in (
+                self.rows,
+                self.scalars,
+                self.counts,
+                self.random,
+                self.schedule,
+                self.draws,
+                self.statistics,
+            )
+        )
