@@ -11,9 +11,9 @@ import numpy as np
 
 from probad.ad import dispatch
 from probad.ad import functions as fn
-from probad.ad.core import Box, peel
+from probad.ad.core import Box, peel, raw
 from probad.ad.rules import elementwise as e
-from probad.ad.rules import indexing, linalg
+from probad.ad.rules import dynamic, indexing, linalg
 from probad.ad.views import overwrite
 from probad.errors import ConversionError
 
@@ -73,11 +73,15 @@ for _name, _primitive in {
     "mod": e.remainder,
     "floordiv": dispatch.CONSTANTS["floor_divide"],
     "matmul": linalg.matmul,
+    "and": dispatch.CONSTANTS["bitwise_and"],
+    "or": dispatch.CONSTANTS["bitwise_or"],
+    "xor": dispatch.CONSTANTS["bitwise_xor"],
 }.items():
     _operator(_name, _primitive)
 
 Box.__neg__ = lambda self: e.negative(self)
 Box.__pos__ = lambda self: self
+Box.__invert__ = lambda self: dispatch.CONSTANTS["invert"](self)
 Box.__abs__ = lambda self: e.absolute(self)
 Box.__divmod__ = lambda self, other: (self // other, self % other)
 Box.__round__ = lambda self, digits=0: np.round(peel(self), digits)
@@ -92,12 +96,18 @@ def _plain_index(index):
     if type(index) is int or type(index) is slice:
         return index
     parts = index if isinstance(index, tuple) else (index,)
-    if any(type(p) is Box for p in parts):
-        _refuse_index(None)
+    for p in parts:
+        if type(p) is Box:
+            _refuse_index(p)
     return index
 
 
 def _refuse_index(self):
+    if self.dtype.kind == "b":
+        raise ConversionError(
+            "A mask that is batched by vmap selects a different number of elements in each. Use np.where(mask, a, b), "
+            "or np.sum(x, where=mask)."
+        )
     raise ConversionError(
         "A traced value was used as an index or a count, which has no derivative. Use int(x), or pb.stop_gradient(x) "
         "for an array of indices."
@@ -105,6 +115,8 @@ def _refuse_index(self):
 
 
 def _getitem(self, index):
+    if type(index) is tuple or type(index) is Box:
+        return dynamic.element(self, index)
     return indexing.index(self, index=_plain_index(index))
 
 
@@ -129,7 +141,7 @@ def _len(self):
 
 
 Box.__getitem__, Box.__setitem__, Box.__iter__, Box.__len__ = _getitem, _setitem, _iter, _len
-Box.__contains__ = lambda self, item: bool((peel(self) == peel(item)).any())
+Box.__contains__ = lambda self, item: bool(np.any(peel(self) == peel(item)))
 
 
 # --- methods --------------------------------------------------------------------------------------------------------
@@ -160,9 +172,9 @@ def _transpose(self, *axes):
 def _astype(self, dtype, **kwargs):
     kind = np.dtype(dtype).kind
     if kind == "f":
-        return fn.copy(self)
+        return fn.copy(self) if self.dtype.kind == "f" else dispatch.CONSTANTS["astype"](self, dtype=np.float64)
     if kind in "iub":  # a piecewise constant function
-        return peel(self).astype(dtype)
+        return dispatch.CONSTANTS["astype"](self, dtype=dtype)
     raise ConversionError(f"A traced value cannot become {np.dtype(dtype)}; probad computes in float64.")
 
 
@@ -184,6 +196,17 @@ _LOST = (
     "np.exp(x), not math.exp(x)), a random generator (rng.normal(x)), or an assignment into a plain NumPy array "
     "(start from np.zeros_like(x), or np.stack a list). Use pb.stop_gradient(x) if the derivative is not wanted."
 )
+
+
+def _single(self, what: str):
+    """The plain value, which a batch does not have: it has one for each of its elements."""
+    plain = peel(self)
+    if type(plain) is Box:
+        raise ConversionError(
+            f"{what} of a batched value inside vmap has one answer for each element of the batch. Instead of "
+            "`if condition:` write np.where(condition, a, b), or loop over the batch in plain Python."
+        )
+    return plain
 
 
 def _refuse_float(self):
@@ -240,12 +263,12 @@ def _array_function(self, function, types, args, kwargs):
 
 def _repr(self):
     mode = type(self.owner).__name__.removesuffix("Trace").lower()
-    return f"<traced ({mode}, level {self.owner.level}): {peel(self)!r}>"
+    return f"<traced ({mode}, level {self.owner.level}): {raw(self)!r}>"
 
 
 Box.__array__, Box.__array_ufunc__, Box.__array_function__ = _array, _array_ufunc, _array_function
 Box.__float__, Box.__complex__, Box.__repr__ = _refuse_float, _refuse_float, _repr
 Box.__index__ = _refuse_index
-Box.__bool__ = lambda self: bool(peel(self))
-Box.__int__ = lambda self: int(peel(self))
-Box.__format__ = lambda self, spec: format(peel(self), spec)
+Box.__bool__ = lambda self: bool(_single(self, "bool()"))
+Box.__int__ = lambda self: int(_single(self, "int()"))
+Box.__format__ = lambda self, spec: format(raw(self), spec)

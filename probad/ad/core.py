@@ -117,7 +117,11 @@ LEAKED = (
 
 
 class Trace:
-    """One differentiation in progress. Use as a context manager: on exit its boxes are dead."""
+    """One differentiation in progress. Use as a context manager: on exit its boxes are dead.
+
+    A trace that does something else than differentiate, such as batching, says so: a rule that asks for the value
+    under the derivatives (`peel`) must not lose what that trace knows.
+    """
 
     __slots__ = ("alive", "level")
     differentiates = True
@@ -175,6 +179,14 @@ class Trace:
     def keep(self, a: np.ndarray) -> np.ndarray:
         """A plain array as the derivative rules will see it."""
         return a
+
+    def inside(self, box: Box):
+        """The content of one of this trace's boxes, one level further out."""
+        return box.value
+
+    def peeled(self, box: Box):
+        """`peel` of one of this trace's boxes."""
+        return peel(box.value)
 
 
 class ForwardTrace(Trace):
@@ -290,9 +302,31 @@ def is_traced(x) -> bool:
 
 
 def peel(x):
-    """The plain NumPy value under all levels of differentiation."""
+    """The value under all levels of differentiation: a plain NumPy value unless it is batched (`probad.ad.batch`).
+
+    Derivatives do not pass through it. What is computed from it is right for each element of a batch.
+    """
     while type(x) is Box:
         if x.view is not None:
             x.view.refresh(x)
+        if not x.owner.differentiates:
+            return x.owner.peeled(x)
         x = x.value
     return x
+
+
+def raw(x):
+    """The NumPy array at the very bottom, with the axes of all batches in front: for messages and for `holds`."""
+    while type(x) is Box:
+        if x.view is not None:
+            x.view.refresh(x)
+        x = x.owner.inside(x)
+    return x
+
+
+def holds(condition) -> bool:
+    """Whether a condition is true of all elements, those of all batches included.
+
+    It is for rules that have a short cut and a general form, both right.
+    """
+    return bool(np.all(raw(condition)))

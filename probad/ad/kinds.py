@@ -220,10 +220,29 @@ def constant(impl: Callable, name: str | None = None) -> Callable:
     name = name or impl.__name__
 
     def apply(*args, **params):
-        return impl(*map(peel, args), **params)
+        plain = [peel(a) for a in args]
+        if Box in map(type, plain):  # batched: the trace that holds the batch deals with it
+            top = max((a.owner for a in plain if type(a) is Box), key=lambda owner: owner.level)
+            return top.process(operation, plain, params)
+        return impl(*plain, **params)
 
+    operation = Constant(name, impl, apply)
     CONSTANTS[name] = apply
     return apply
+
+
+class Constant:
+    """A piecewise constant operation as traces that do not differentiate see it."""
+
+    __slots__ = ("apply", "impl", "name")
+    view_fn = None
+
+    def __init__(self, name: str, impl: Callable, apply: Callable):
+        self.name, self.impl, self.apply = name, impl, apply
+
+    def __call__(self, *args, **params):
+        """Apply the operation to plain or batched values."""
+        return self.apply(*args, **params)
 
 
 def _array(x):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from probad.ad.core import Box, peel
+from probad.ad.core import Box, peel, raw
 
 # For each primitive that makes views: `put_back(base, new, params)`, the base with the view's new content in place.
 PUT_BACK: dict[str, Callable] = {}
@@ -45,6 +45,10 @@ def view_of(primitive, base, params: dict, y) -> View | None:
     if type(base) is not Box:
         return None
     new, old = peel(y), peel(base)
+    if type(old) is Box:  # batched: ask NumPy about the first element of the batch
+        old = raw(old)
+        old = old[(0,) * (old.ndim - len(base.shape))]
+        new = primitive.impl(old, **params)
     behind = getattr(new, "base", None)
     if behind is not None and (behind is old or behind is old.base):
         return View(base, primitive, params)

@@ -12,7 +12,7 @@ import operator
 import numpy as np
 from scipy import special
 
-from probad.ad.core import Primitive, peel
+from probad.ad.core import PRIMITIVES, Box, Primitive, peel
 from probad.ad.kinds import MINUS_ONE, ONE, POSITIVE, constant, elementwise, unbroadcast
 
 LN2, LN10 = np.log(2.0), np.log(10.0)
@@ -167,8 +167,10 @@ for _ufunc in (
     np.sign, np.floor, np.ceil, np.trunc, np.rint, np.heaviside, np.floor_divide, np.signbit,
     np.isfinite, np.isinf, np.isnan, np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
     np.logical_and, np.logical_or, np.logical_xor, np.logical_not, np.spacing,
+    np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
 ):  # fmt: skip
     constant(_ufunc)
+constant(lambda x, *, dtype: np.asarray(x).astype(dtype)[()], name="astype")
 
 
 # --- selection ------------------------------------------------------------------------------------------------------
@@ -185,7 +187,18 @@ def _where_pull(k, g, y, values, params):
     return out if out.shape == shape else unbroadcast(out, shape)
 
 
-where = Primitive(
+class Where(Primitive):
+    """Selection by a plain condition; one that is batched makes it another primitive."""
+
+    __slots__ = ()
+
+    def __call__(self, a, b, *, condition):
+        if type(condition) is Box:
+            return PRIMITIVES["select"](condition, a, b)
+        return Primitive.__call__(self, a, b, condition=condition)
+
+
+where = Where(
     "where",
     lambda a, b, *, condition: np.where(condition, a, b)[()],
     _where_push,
