@@ -12,8 +12,8 @@ import numpy as np
 from probad.ad import dispatch
 from probad.ad import functions as fn
 from probad.ad.core import Box, peel, raw
-from probad.ad.rules import elementwise as e
 from probad.ad.rules import dynamic, indexing, linalg
+from probad.ad.rules import elementwise as e
 from probad.ad.views import overwrite
 from probad.errors import ConversionError
 
@@ -121,6 +121,9 @@ def _getitem(self, index):
 
 
 def _setitem(self, index, value):
+    if type(index) is Box and index.dtype.kind == "b" and index.shape == self.shape and np.shape(value) == ():
+        overwrite(self, fn.as_operand(np.where(index, value, self)))  # x[x < 0] = 0 inside vmap
+        return
     index = _plain_index(index)
     if type(value) is Box and value.view is not None and value.view.base is self:
         if value.view.params.get("index") is index and value.view.seen == self.version:

@@ -100,7 +100,7 @@ def _is_default(function, keyword: str, value) -> bool:
     """Whether a keyword that a rule does not know says nothing: NumPy's own defaults, or a float dtype."""
     if keyword == "dtype":
         return value in (None, float, np.float64)
-    return value is None or value is np._NoValue or value is True and keyword == "subok"
+    return value is None or value is np._NoValue or (value is True and keyword == "subok")
 
 
 def _name(function) -> str:

@@ -187,7 +187,10 @@ def linear(name: str, impl: Callable, transpose: Callable, examples: Callable, *
     def push(tangents, y, values, params):
         if len(tangents) == 1:
             return primitive(tangents[0], **params)
-        filled = [np.zeros(v.shape) if t is None else t for t, v in zip(tangents, map(_array, values), strict=True)]
+        filled = [
+            np.zeros_like(peel(v), dtype=float)[()] if t is None else t
+            for t, v in zip(tangents, map(_array, values), strict=True)
+        ]
         return primitive(*filled, **params)
 
     def pull(k, g, y, values, params):

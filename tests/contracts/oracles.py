@@ -115,8 +115,77 @@ def _solve_triangular(a, b, *, lower, trans):
     return np.array(solved, dtype=object).T.reshape(b.shape)
 
 
+def _batched(f):
+    """A function of matrices, applied to each matrix of a batch."""
+
+    def each(*arrays, **params):
+        batch = np.broadcast_shapes(*(a.shape[:-2] for a in arrays))
+        arrays = [np.broadcast_to(a, batch + a.shape[-2:]) for a in arrays]
+        found = [np.asarray(f(*(a[i] for a in arrays), **params), dtype=object) for i in np.ndindex(batch)]
+        return np.array(found, dtype=object).reshape(batch + found[0].shape)
+
+    return each
+
+
+def _matrix(a):
+    return mp.matrix(a.tolist())
+
+
+def _array(m):
+    return np.array(m.tolist(), dtype=object)
+
+
+def _signs(found, reference):
+    """The sign of each column that makes it agree with the floating-point result."""
+    overlap = np.sum(found.astype(float) * reference, axis=0)
+    return np.vectorize(lambda v: mp.mpf(1 if v > 0 else -1), otypes=[object])(overlap)
+
+
+def _eigh(a, *, uplo):
+    a = (a + a.T) / 2
+    w, v = mp.eigsy(_matrix(a))
+    order = sorted(range(len(w)), key=lambda i: w[i])
+    v = _array(v)[:, order]
+    v = v * _signs(v, np.linalg.eigh(a.astype(float))[1])
+    return np.vstack([[w[i] for i in order], v])
+
+
+def _svd(a):
+    wide = a.shape[0] < a.shape[1]
+    u, s, vt = (_array(part) for part in mp.svd_r(_matrix(a.T if wide else a)))
+    u, vt = (vt.T, u.T) if wide else (u, vt)
+    sign = _signs(u, np.linalg.svd(a.astype(float), full_matrices=False)[0])
+    return np.vstack([u * sign, s.T, vt.T * sign])
+
+
+def _qr(a):
+    """Gram and Schmidt, with the signs that Householder reflections give."""
+    columns = []
+    for k in range(a.shape[1]):
+        v = a[:, k]
+        for u in columns:
+            v = v - u * np.dot(u, a[:, k])
+        columns.append(v / mp.sqrt(np.dot(v, v)))
+    q = np.array(columns, dtype=object).T
+    q = q * _signs(q, np.linalg.qr(a.astype(float))[0])
+    return np.vstack([q, np.triu(np.dot(q.T, a))])
+
+
+def _pinv(a, *, rcond):
+    if a.shape[0] < a.shape[1]:
+        return _pinv(a.T, rcond=rcond).T
+    return np.dot(_array(mp.inverse(_matrix(np.dot(a.T, a)))), a.T)
+
+
+def _determinant(a):
+    """By the definition, which does not mind singular matrices."""
+    if len(a) == 1:
+        return a[0, 0]
+    return sum((-1) ** j * a[0, j] * _determinant(np.delete(a[1:], j, axis=1)) for j in range(len(a)))
+
+
 def _cholesky(a):
-    return np.array(mp.cholesky(mp.matrix(((a + a.T) / 2).tolist())).tolist(), dtype=object)
+    return _array(mp.cholesky(_matrix((a + a.T) / 2)))
 
 
 # Primitives over whole arrays; those not listed are exact on object arrays as they are.
@@ -124,7 +193,15 @@ ARRAY = {
     "logsumexp": _logsumexp,
     "scatter": _scatter,
     "solve_triangular": _solve_triangular,
-    "cholesky": _cholesky,
+    "cholesky": _batched(_cholesky),
+    "solve": _batched(lambda a, b: np.dot(_array(mp.inverse(_matrix(a))), b)),
+    "inv": _batched(lambda a: _array(mp.inverse(_matrix(a)))),
+    "pinv": _batched(_pinv),
+    "det": _batched(_determinant),
+    "logabsdet": _batched(lambda a: mp.log(abs(_determinant(a)))),
+    "eigh": _batched(_eigh),
+    "svd": _batched(_svd),
+    "qr": _batched(_qr),
 }
 
 

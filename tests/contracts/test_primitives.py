@@ -31,8 +31,8 @@ _numbers = np.vectorize(_number, otypes=[object])
 def _line(primitive, args, params, rng):
     """The primitive along a random line, as a function of one number: in float64 and exactly."""
     directions = [rng.uniform(0.5, 1.0, np.shape(a)) * rng.choice([-1.0, 1.0], np.shape(a)) * 0.3 for a in args]
-    if primitive.name == "cholesky":
-        directions = [d + d.T for d in directions]
+    if primitive.name in ("cholesky", "eigh"):  # functions of symmetric matrices
+        directions = [d + np.swapaxes(d, -1, -2) for d in directions]
     weights = rng.uniform(0.5, 1.5, np.shape(primitive(*args, **params)))
 
     def approximate(s):

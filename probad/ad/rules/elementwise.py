@@ -50,7 +50,7 @@ def _scale_pull(k, g, y, values, params):
 
 
 def _scale(a, p):
-    """a * p, where zero times infinity is zero: the product of a cotangent and a singular partial."""
+    """The product of a cotangent and a singular partial, in which zero times infinity is zero."""
     out = a * p
     if np.isfinite(out).all():
         return out
@@ -64,7 +64,7 @@ scale = Primitive(
 
 # --- powers ---------------------------------------------------------------------------------------------------------
 def _power_base(y, a, b):
-    """b a^(b-1), and 0 where b = 0 whatever the base."""
+    """The partial b a^(b-1), and 0 where b = 0 whatever the base."""
     if type(b) in (int, float):
         return 2 * a if b == 2 else b * a ** (b - 1) if b else 0.0 * y
     zero = peel(b) == 0
@@ -72,7 +72,7 @@ def _power_base(y, a, b):
 
 
 def _power_exponent(y, a, b):
-    """y log a, and 0 at a = 0, the limit from the right for b > 0."""
+    """The partial y log a, and 0 at a = 0, the limit from the right for b > 0."""
     return y * np.log(np.where(peel(a) == 0, 1.0, a))
 
 
@@ -127,7 +127,7 @@ log1p = elementwise(np.log1p, lambda y, x: 1 / (1 + x), domain=(-0.6, 3.0), sing
 
 
 def _gap(a, b):
-    """a - b, and 0 for equal infinities."""
+    """The difference, and 0 for equal infinities."""
     if (type(a) is float and math.isfinite(a)) or (type(b) is float and math.isfinite(b)):  # the common case
         return a - b
     return np.where(peel(a) == peel(b), 0.0, a - b)
@@ -193,6 +193,7 @@ class Where(Primitive):
     __slots__ = ()
 
     def __call__(self, a, b, *, condition):
+        """Choose `a` where the condition holds, `b` elsewhere."""
         if type(condition) is Box:
             return PRIMITIVES["select"](condition, a, b)
         return Primitive.__call__(self, a, b, condition=condition)

@@ -5,10 +5,13 @@ An index is anything NumPy accepts: integers, slices, ``None``, ellipsis, intege
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from probad.ad.core import Primitive, peel
+from probad.ad.core import Primitive
 from probad.ad.kinds import linear, unbroadcast
+from probad.ad.rules import like
 from probad.ad.views import PUT_BACK, view_of
 
 
@@ -76,17 +79,17 @@ def _index_set(x, value, *, index):
     return out
 
 
-def _last_writers(index, shape: tuple):
+def _last_writers(index, y):
     """For each position written by ``x[index] = value``, 1.0 where that write is the one that stays."""
-    region = np.empty(shape)[index].shape
-    order = np.arange(np.prod(region, dtype=int)).reshape(region)
-    board = np.full(shape, -1)
+    board = np.full_like(like.bottom(y), -1, shape=y.shape, dtype=int)
+    region = board[index].shape
+    order = like.counts(y, math.prod(region)).reshape(region)
     board[index] = order
     return (board[index] == order).astype(float)
 
 
 def _index_set_push(tangents, y, values, params):
-    tx, tv = (np.zeros(np.shape(peel(v))) if t is None else t for t, v in zip(tangents, values, strict=True))
+    tx, tv = (like.zeros(values[0], np.shape(v)) if t is None else t for t, v in zip(tangents, values, strict=True))
     return index_set(tx, tv, index=params["index"])
 
 
@@ -96,7 +99,7 @@ def _index_set_pull(k, g, y, values, params):
         return index_set(g, 0.0, index=where)
     part = g[where]
     if not is_basic(where):
-        part = part * _last_writers(where, y.shape)
+        part = part * _last_writers(where, y)
     return unbroadcast(part, values[1].shape)
 
 

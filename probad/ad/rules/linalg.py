@@ -6,6 +6,7 @@ import numpy as np
 
 from probad.ad.core import Primitive
 from probad.ad.kinds import multilinear, unbroadcast
+from probad.ad.rules import like
 
 
 # --- products -------------------------------------------------------------------------------------------------------
@@ -23,11 +24,11 @@ def _matmul_transpose(k, g, values, params):
             return unbroadcast(g[..., None] * b, a.shape)
         if len(a.shape) == 2:
             return matmul(g, a)
-        return unbroadcast((_swap(a) @ g[..., None])[..., 0], b.shape)
-    return unbroadcast(g @ _swap(b), a.shape) if k == 0 else unbroadcast(_swap(a) @ g, b.shape)
+        return unbroadcast((swap(a) @ g[..., None])[..., 0], b.shape)
+    return unbroadcast(g @ swap(b), a.shape) if k == 0 else unbroadcast(swap(a) @ g, b.shape)
 
 
-def _swap(a):
+def swap(a):
     """The transpose of the last two axes."""
     n = len(a.shape)
     return np.transpose(a, (*range(n - 2), n - 1, n - 2))
@@ -57,9 +58,10 @@ def _einsum_transpose(k, g, values, params):
     known = set(output).union(*others)
     summed = [(i, letter) for i, letter in enumerate(mine) if letter not in known]
     for i, letter in summed:  # a letter that only this operand has was summed out: it comes back by repetition
-        operands.append(np.ones(values[k].shape[i]))
+        operands.append(like.ones(values[k], (values[k].shape[i],)))
         others.append(letter)
-    return einsum(g, *operands, subscripts=f"{','.join([output, *others])}->{mine}")
+    out = einsum(g, *operands, subscripts=f"{','.join([output, *others])}->{mine}")
+    return unbroadcast(out, values[k].shape)
 
 
 einsum = multilinear(
@@ -76,6 +78,10 @@ einsum = multilinear(
 
 # --- triangular systems ---------------------------------------------------------------------------------------------
 def _solve_triangular(a, b, *, lower, trans):
+    if type(a) is not np.ndarray:  # another array module
+        a = triangle(swap(a) if trans else a, lower is not trans)
+        vector = b.ndim < a.ndim
+        return np.linalg.solve(a, b[..., None])[..., 0] if vector else np.linalg.solve(a, b)
     from scipy.linalg import solve_triangular  # scipy.linalg is slow to import and few models need it
 
     if a.ndim == 2:
@@ -96,8 +102,8 @@ def _solve_push(tangents, y, values, params):
     ta, tb = tangents
     right = 0.0 if tb is None else tb
     if ta is not None:
-        half = _triangle(ta, params["lower"])
-        half = _swap(half) if params["trans"] else half
+        half = triangle(ta, params["lower"])
+        half = swap(half) if params["trans"] else half
         right = right - _apply(half, y)
     return solve_triangular(a, right, **params)
 
@@ -109,13 +115,13 @@ def _solve_pull(k, g, y, values, params):
         return unbroadcast(back, b.shape)
     vector = len(b.shape) == 1 or len(b.shape) == len(a.shape) - 1
     left, right = (y, back) if params["trans"] else (back, y)
-    outer = left[..., :, None] * right[..., None, :] if vector else left @ _swap(right)
-    return unbroadcast(-_triangle(outer, params["lower"]), a.shape)
+    outer = left[..., :, None] * right[..., None, :] if vector else left @ swap(right)
+    return unbroadcast(-triangle(outer, params["lower"]), a.shape)
 
 
-def _triangle(a, lower: bool):
-    mask = np.tri(*a.shape[-2:], dtype=bool)
-    return np.where(mask if lower else mask.T, a, 0.0)
+def triangle(a, lower: bool):
+    """The lower or the upper triangle, diagonal included."""
+    return np.where(like.tri(a) if lower else ~like.tri(a, -1), a, 0.0)
 
 
 def _apply(a, x):
@@ -138,23 +144,22 @@ solve_triangular = Primitive("solve_triangular", _solve_triangular, _solve_push,
 # --- Cholesky -------------------------------------------------------------------------------------------------------
 def _half(a):
     """The lower triangle with half the diagonal."""
-    n = a.shape[-1]
-    return np.where(np.eye(n, dtype=bool), 0.5 * a, _triangle(a, True))
+    return np.where(like.eye(a), 0.5 * a, triangle(a, True))
 
 
 def _cholesky_push(tangents, y, values, params):
-    """dL = L Phi(L^-1 dA L^-T), Phi the lower triangle with half the diagonal (Murray 2016, eq. 8)."""
-    t = 0.5 * (tangents[0] + _swap(tangents[0]))
-    inner = solve_triangular(y, _swap(solve_triangular(y, t, lower=True, trans=False)), lower=True, trans=False)
-    return y @ _half(_swap(inner))
+    """DL = L Phi(L^-1 dA L^-T), Phi the lower triangle with half the diagonal (Murray 2016, eq. 8)."""
+    t = 0.5 * (tangents[0] + swap(tangents[0]))
+    inner = solve_triangular(y, swap(solve_triangular(y, t, lower=True, trans=False)), lower=True, trans=False)
+    return y @ _half(swap(inner))
 
 
 def _cholesky_pull(k, g, y, values, params):
     """A-bar = L^-T sym(Phi(L' L-bar)) L^-1 (Murray 2016, eq. 10)."""
-    middle = _half(_swap(y) @ _triangle(g, True))
-    middle = 0.5 * (middle + _swap(middle))
+    middle = _half(swap(y) @ triangle(g, True))
+    middle = 0.5 * (middle + swap(middle))
     left = solve_triangular(y, middle, lower=True, trans=True)
-    return _swap(solve_triangular(y, _swap(left), lower=True, trans=True))
+    return swap(solve_triangular(y, swap(left), lower=True, trans=True))
 
 
 def _spd(rng):
@@ -163,4 +168,3 @@ def _spd(rng):
 
 
 cholesky = Primitive("cholesky", lambda a: np.linalg.cholesky(a), _cholesky_push, _cholesky_pull, _spd)
-

@@ -8,6 +8,7 @@ import numpy as np
 
 from probad.ad.core import Primitive, holds, peel
 from probad.ad.kinds import linear
+from probad.ad.rules import like
 from probad.ad.rules.shapes import broadcast_to, reshape
 
 
@@ -69,7 +70,7 @@ min = _weighted("min", lambda x, *, axis, keepdims: np.min(x, axis=axis, keepdim
 
 
 def _product_of_others(x, y, params):
-    """y / x, and the product itself where x is 0: prod has a derivative there, division has not."""
+    """Y / x, and the product itself where x is 0: prod has a derivative there, division has not."""
     if holds(peel(x) != 0):
         return y / x
     axis = params["axis"]
@@ -79,7 +80,7 @@ def _product_of_others(x, y, params):
     lined = np.transpose(x, rest + axes)
     flat = reshape(lined, shape=(*(shape[i] for i in rest), int(np.prod([shape[i] for i in axes]))))
     n = flat.shape[-1]
-    factors = np.where(np.eye(n, dtype=bool), 1.0, flat[..., None, :])
+    factors = np.where(like.counts(x, n)[:, None] == like.counts(x, n), 1.0, flat[..., None, :])
     others = product(factors, axis=-1, keepdims=False)
     return np.transpose(reshape(others, shape=lined.shape), tuple(np.argsort(rest + axes).tolist()))
 
@@ -116,4 +117,3 @@ cumsum = linear(
     lambda k, g, values, params: np.flip(cumsum(np.flip(g, params["axis"]), axis=params["axis"]), params["axis"]),
     lambda rng: [((rng.normal(size=(2, 3)),), {"axis": axis}) for axis in (0, -1)],
 )
-

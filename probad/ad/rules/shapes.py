@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from probad.ad.core import Primitive, peel
+from probad.ad.core import Primitive
 from probad.ad.kinds import linear, unbroadcast
+from probad.ad.rules import like
 from probad.ad.views import PUT_BACK, view_of
 
 
@@ -68,7 +69,7 @@ def _inverse(axes: tuple) -> tuple:
 # --- joining --------------------------------------------------------------------------------------------------------
 # Written out rather than `linear`: an argument without a tangent needs zeros of its own shape.
 def _filled(tangents, values):
-    return [np.zeros(np.shape(peel(v))) if t is None else t for t, v in zip(tangents, values, strict=True)]
+    return [like.zeros(values[0], np.shape(v)) if t is None else t for t, v in zip(tangents, values, strict=True)]
 
 
 def _concatenate_pull(k, g, y, values, params):

@@ -95,8 +95,6 @@ log_ndtr = elementwise(special.log_ndtr, lambda y, x: mills(x), name="log_ndtr")
 i0 = elementwise(special.i0, lambda y, x: special.i1(x), name="i0")
 i1 = elementwise(special.i1, lambda y, x: special.i0(x) - y / x, domain=POSITIVE, name="i1")
 i0e = elementwise(special.i0e, lambda y, x: special.i1e(x) - np.sign(x) * y, domain=POSITIVE, name="i0e")
-i1e = elementwise(
-    special.i1e, lambda y, x: special.i0e(x) - y * (np.sign(x) + 1 / x), domain=POSITIVE, name="i1e"
-)
+i1e = elementwise(special.i1e, lambda y, x: special.i0e(x) - y * (np.sign(x) + 1 / x), domain=POSITIVE, name="i1e")
 j0 = elementwise(special.j0, lambda y, x: -special.j1(x), domain=POSITIVE, name="j0")
 j1 = elementwise(special.j1, lambda y, x: special.j0(x) - y / x, domain=POSITIVE, name="j1")
