@@ -1,6 +1,7 @@
 """Automatic differentiation of plain NumPy code: forward and reverse mode, nested to any depth."""
 
 from probad.ad import array as _array  # gives boxes their NumPy behaviour  # noqa: F401
+from probad.ad.batch import vmap
 from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
 from probad.ad.transforms import grad, hvp, jvp, stop_gradient, value_and_grad, vjp
@@ -18,4 +19,5 @@ __all__ = [
     "stop_gradient",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]

@@ -238,10 +238,10 @@ class ReverseTrace(Trace):
         finite the sweep is made again with care. Where outer levels are tracing too, care is taken at once.
         """
         with np.errstate(all="ignore"):
-            traced = any(type(g) is Box or (self.tape[n] and type(self.tape[n][4]) is Box) for n, g in seeds)
+            traced = any(_differentiated(g) or (self.tape[n] and _differentiated(self.tape[n][4])) for n, g in seeds)
             if not traced:
                 cotangents = self._sweep(seeds, n_inputs, careful=False)
-                if all(g is None or math.isfinite(np.vdot(g, g)) for g in cotangents):
+                if all(g is None or math.isfinite(np.vdot(raw(g), raw(g))) for g in cotangents):
                     return cotangents
             return self._sweep(seeds, n_inputs, careful=True)
 
@@ -294,6 +294,15 @@ def _plain(a):
     if a.dtype.kind == "c":
         raise ConversionError("Complex numbers cannot be differentiated. Write real and imaginary parts separately.")
     return PRIMITIVES["stack"](*a.ravel(), axis=0).reshape(a.shape) if a.dtype.kind == "O" else a[()]
+
+
+def _differentiated(x) -> bool:
+    """Whether a level of differentiation follows `x`."""
+    while type(x) is Box:
+        if x.owner.differentiates:
+            return True
+        x = x.owner.inside(x)
+    return False
 
 
 def is_traced(x) -> bool:
