@@ -13,6 +13,8 @@
 from probad import dist, errors, numerics
 from probad.ad import check_grads, grad, hvp, jvp, stop_gradient, value_and_grad, vjp
 from probad.density import LogDensity
+from probad.diagnostics import diagnose
+from probad.inference import hmc, nuts, vi
 from probad.model import deterministic, factor, model, sample
 from probad.stress import stress
 from probad.version import __version__
@@ -22,17 +24,21 @@ __all__ = [
     "__version__",
     "check_grads",
     "deterministic",
+    "diagnose",
     "dist",
     "errors",
     "factor",
     "grad",
+    "hmc",
     "hvp",
     "jvp",
     "model",
     "numerics",
+    "nuts",
     "sample",
     "stop_gradient",
     "stress",
     "value_and_grad",
+    "vi",
     "vjp",
 ]

@@ -120,6 +120,13 @@ class InitializationError(ProbadError, RuntimeError):
     """
 
 
+class OptimizationError(ProbadError, RuntimeError):
+    """An optimisation went where the log density is not finite and did not come back.
+
+    The message names the step and the first site whose contribution is not finite.
+    """
+
+
 class DensityError(ProbadError, RuntimeError):
     """A log density broke its contract: wrong shapes, a wrong gradient, hidden state, an exception inside."""
 
@@ -170,3 +177,7 @@ class ProbadWarning(UserWarning):
 
 class SamplingWarning(ProbadWarning):
     """A run ended, but its draws should not be trusted yet: divergences, high R-hat, few effective draws."""
+
+
+class ConvergenceWarning(ProbadWarning):
+    """An optimisation stopped before it had converged; its result may be far from the optimum."""

@@ -1,0 +1,312 @@
+"""The public inference functions: take a model or a density, run an algorithm, hand the result to ArviZ."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from probad import output
+from probad.density import LogDensity
+from probad.diagnostics import warn_about
+from probad.errors import ArgumentError, ConvergenceWarning, ShapeError
+from probad.mcmc import HMC, NUTS, sample_chains
+from probad.model import BoundModel, Model
+from probad.progress import show_chains, show_steps
+from probad.vi import Fit
+from probad.vi import fit as fit_family
+
+
+def nuts(
+    model: BoundModel | LogDensity,
+    *,
+    draws: int = 1000,
+    warmup: int = 1000,
+    chains: int = 4,
+    seed: int | None = None,
+    target_accept: float = 0.8,
+    max_tree_depth: int = 10,
+    metric: str = "diag",
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    progress: bool = True,
+):
+    """Draw from the posterior by the No-U-Turn sampler.
+
+    Parameters
+    ----------
+    model : BoundModel or LogDensity
+        A model called with its data, or any log density.
+    draws, warmup : int
+        Draws to keep, and iterations to adapt before, per chain.
+    chains : int
+        Independent chains; four let R-hat judge convergence.
+    seed : int, optional
+        Makes the run repeatable: chain i depends on the seed and i alone. Drawn, and stored in the attributes of the
+        result, if not given.
+    target_accept : float
+        Between 0 and 1; higher means smaller steps and fewer divergences.
+    max_tree_depth : int
+        At most ``2**max_tree_depth - 1`` steps per draw.
+    metric : {"diag", "unit"}
+    init : dict, array or "uniform", optional
+        Where chains start: constrained values by name, an unconstrained vector (one for all chains, or one per row),
+        or points drawn from (-2, 2) in the unconstrained space, the default.
+    cores : int, optional
+        Threads.
+    keep_warmup : bool
+        Whether the result has the groups ``warmup_posterior`` and ``warmup_sample_stats``.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        With posterior, sample_stats and observed_data. Warnings tell what speaks against trusting it. Ctrl-C returns
+        the draws so far.
+
+    Raises
+    ------
+    ArgumentError
+        For options out of range.
+    InitializationError
+        If a chain cannot start; names the site.
+    """
+    algorithm = NUTS(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
+    return _sample(model, algorithm, draws, warmup, chains, seed, init, cores, keep_warmup, progress)
+
+
+def hmc(
+    model: BoundModel | LogDensity,
+    *,
+    draws: int = 1000,
+    warmup: int = 1000,
+    chains: int = 4,
+    seed: int | None = None,
+    n_steps: int | None = None,
+    trajectory_length: float | None = None,
+    target_accept: float = 0.8,
+    metric: str = "diag",
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    progress: bool = True,
+):
+    """Draw from the posterior by Hamiltonian Monte Carlo with trajectories of fixed length.
+
+    Parameters
+    ----------
+    n_steps : int, optional
+        Leapfrog steps per draw.
+    trajectory_length : float, optional
+        Or the length of a trajectory, in units of the metric (pi / 2 by default); its steps follow the step size.
+    model, draws, warmup, chains, seed, target_accept, metric, init, cores, keep_warmup, progress
+        As for `nuts`.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    algorithm = HMC(
+        n_steps=n_steps, trajectory_length=trajectory_length, target_accept=target_accept, metric=metric
+    )
+    return _sample(model, algorithm, draws, warmup, chains, seed, init, cores, keep_warmup, progress)
+
+
+def vi(
+    model: BoundModel | LogDensity,
+    *,
+    family: str = "mean-field",
+    steps: int = 10_000,
+    seed: int | None = None,
+    n_samples: int = 10,
+    step_size: float = 0.1,
+    init: Any = None,
+    progress: bool = True,
+) -> Approximation:
+    """Approximate the posterior by a simple distribution, fitted by maximising the evidence lower bound.
+
+    Parameters
+    ----------
+    model : BoundModel or LogDensity
+    family : {"mean-field"}
+        Independent normal distributions on the unconstrained space.
+    steps : int
+        At most so many steps; fewer if the fit converges earlier.
+    seed : int, optional
+    n_samples : int
+        Draws per step.
+    step_size : float
+        Of the optimiser at the start.
+    init : dict or (dim,) array, optional
+        Where the approximation starts.
+    progress : bool
+
+    Returns
+    -------
+    Approximation
+        A warning tells if it has not converged.
+    """
+    density = as_density(model)
+    seed = _seed(seed)
+    start = _start(density, init)
+    if start is not None and start.ndim != 1:
+        raise ArgumentError(f"vi takes one start, a vector of shape ({density.dim},); got shape {start.shape}.")
+    with show_steps(progress, family) as callback:
+        fitted = fit_family(
+            density,
+            family=family,
+            steps=steps,
+            seed=seed,
+            n_samples=n_samples,
+            step_size=step_size,
+            init=start,
+            progress=callback,
+        )
+    if not fitted.converged:
+        why = "was interrupted" if fitted.interrupted else f"had not converged after {len(fitted.elbo)} steps"
+        warnings.warn(
+            f"The fit {why}: the ELBO was still rising or its step size still being reduced. Raise steps=, and compare "
+            "draws with pb.nuts where that is feasible.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return Approximation(density, fitted)
+
+
+class Approximation:
+    """A distribution fitted to a posterior.
+
+    Attributes
+    ----------
+    elbo : (n_steps,) array
+        Estimates of the evidence lower bound during the fit, in nats.
+    converged : bool
+    density : LogDensity
+    """
+
+    def __init__(self, density: LogDensity, fitted: Fit):
+        self.density = density
+        self._fit = fitted
+        self.elbo = fitted.elbo
+        self.converged = fitted.converged
+
+    def sample(self, n: int = 1000, *, seed: int | None = None):
+        """Draws from the approximation as an ArviZ object with one chain.
+
+        Parameters
+        ----------
+        n : int
+        seed : int, optional
+            That of the fit by default.
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+        """
+        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
+            raise ArgumentError(f"n must be a whole number, at least 1; got {n!r}.")
+        seed = self._fit.settings["seed"] if seed is None else _seed(seed)
+        # a stream of its own, so that the draws are not the noise of the fit's first steps
+        z = self._fit.sample(np.random.default_rng([seed, 1]), int(n))
+        groups = {
+            "posterior": output.posterior(self.density, z[None]),
+            "observed_data": self.density.observed_data,
+            "constant_data": self.density.constant_data,
+        }
+        return output.to_arviz(
+            groups,
+            coords=self.density.coords,
+            dims=output.density_dims(self.density),
+            attrs={**self._fit.settings, "converged": self.converged, "sampling_time": self._fit.seconds},
+        )
+
+    def log_prob(self, point) -> Any:
+        """Log density of the approximation in the unconstrained space, in nats.
+
+        Parameters
+        ----------
+        point : dict or (..., dim) array
+            Values by name, or unconstrained points.
+
+        Returns
+        -------
+        float or array
+        """
+        z = self.density.unconstrain(point) if isinstance(point, Mapping) else np.asarray(point, dtype=float)
+        if z.ndim == 0 or z.shape[-1] != self.density.dim:
+            raise ShapeError(f"The last axis of a point must have length {self.density.dim}; got shape {z.shape}.")
+        value = self._fit.log_prob(z)
+        return float(value) if value.ndim == 0 else value
+
+    def __repr__(self) -> str:
+        recent = self.elbo[-100:]
+        state = "converged" if self.converged else "not converged"
+        level = f"ELBO {np.mean(recent):.3f}" if len(recent) else "no step made"
+        return f"<{self._fit.family.name} approximation, {self.density.dim} coordinates: {level}, {state}>"
+
+
+def as_density(model) -> LogDensity:
+    """The log density of a bound model, or a log density as it is; anything else is an error that says what to do."""
+    if isinstance(model, BoundModel):
+        return model.density()
+    if isinstance(model, Model):
+        raise ArgumentError(f"{model!r} has no data yet. Call it with them first: pb.nuts(model(data, ...)).")
+    if isinstance(model, LogDensity):
+        return model
+    raise ArgumentError(
+        f"A model called with its data, or a LogDensity, is needed; got {type(model).__name__}. Decorate a model "
+        "function with @pb.model, or wrap a log density with pb.LogDensity.from_function(fn, dim)."
+    )
+
+
+def _sample(model, algorithm, draws, warmup, chains, seed, init, cores, keep_warmup, progress):
+    density = as_density(model)
+    seed = _seed(seed)
+    with show_chains(progress, chains if isinstance(chains, int) else 0) as callback:
+        result = sample_chains(
+            density,
+            algorithm,
+            draws=draws,
+            warmup=warmup,
+            chains=chains,
+            seed=seed,
+            init=_start(density, init),
+            cores=cores,
+            progress=callback,
+            keep_warmup=keep_warmup,
+        )
+    post = output.chains_to_arviz(density, result)
+    warn_about(post, stacklevel=4)
+    return post
+
+
+def _seed(seed) -> int:
+    """The seed, or one drawn from the operating system."""
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
+        raise ArgumentError(f"seed must be a whole number, at least 0; got {seed!r}.")
+    return int(seed)
+
+
+def _start(density: LogDensity, init) -> np.ndarray | None:
+    """Unconstrained starting points from what users may give."""
+    if init is None or (isinstance(init, str) and init == "uniform"):
+        return None
+    if isinstance(init, Mapping):
+        return density.unconstrain(init)
+    try:
+        start = np.asarray(init, dtype=float)
+    except (TypeError, ValueError):
+        start = np.float64(math.nan)
+    if start.ndim not in (1, 2) or start.shape[-1] != density.dim:
+        raise ArgumentError(
+            f"init must be a dict of values by name, an unconstrained array whose last axis has length {density.dim}, "
+            f"or 'uniform'; got {init!r}."
+        )
+    return start

@@ -1,0 +1,146 @@
+"""Results in ArviZ's format: the only module that imports ArviZ, and the only one that knows its two generations.
+
+On Python 3.11 ArviZ 0.2x gives an ``InferenceData``, on 3.12 and later ArviZ 1.x a ``DataTree``. Both have the same
+groups; what this module returns is whatever ``import arviz`` works with.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from probad.version import __version__
+
+# Groups whose arrays have no chain and draw axes.
+WITHOUT_DRAWS = ("observed_data", "constant_data", "predictions_constant_data")
+
+
+def import_arviz():
+    """ArviZ, imported when it is first needed: it takes a second."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 0.2x announces 1.x on import; that is not the user's concern here
+        import arviz
+
+    return arviz
+
+
+def to_arviz(
+    groups: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    coords: Mapping[str, Any],
+    dims: Mapping[str, tuple[str, ...]],
+    attrs: Mapping[str, Any],
+):
+    """An ArviZ object from arrays by group and name.
+
+    Parameters
+    ----------
+    groups : mapping of str to mapping of str to array
+        ``(chain, draw, ...)`` arrays, without these two axes for observed and constant data. Empty groups are left out.
+    coords : mapping
+        Labels along dimensions.
+    dims : mapping of str to tuple of str
+        Names of the axes of each variable, chain and draw left out.
+    attrs : mapping
+        Stored with every group: strings and numbers as they are, other values as JSON.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    az = import_arviz()
+    groups = {group: dict(arrays) for group, arrays in groups.items() if arrays}
+    names = {name for arrays in groups.values() for name in arrays}
+    dims = {name: list(axes) for name, axes in dims.items() if name in names and axes}
+    used = {axis for axes in dims.values() for axis in axes}
+    coords = {name: _labels(values) for name, values in coords.items() if name in used}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ArviZ doubts results with more chains than draws
+        if hasattr(az, "InferenceData"):
+            result = az.from_dict(**groups, coords=coords, dims=dims, save_warmup=True)
+        else:
+            result = az.from_dict(groups, coords=coords, dims=dims, save_warmup=True)
+    stamp = {"inference_library": "probad", "inference_library_version": __version__, "created_at": _now()}
+    plain = {name: _storable(value) for name, value in attrs.items() if value is not None}
+    for group in groups:
+        result[group].attrs.update({**stamp, **plain})
+    return result
+
+
+def density_dims(density) -> dict[str, tuple[str, ...]]:
+    """Names of the axes of all variables and data of a density that have names."""
+    dims = {v.name: v.dims for v in density.variables if v.dims is not None}
+    return {**dims, **density.data_dims}
+
+
+def posterior(density, draws: np.ndarray) -> dict[str, np.ndarray]:
+    """Named values of unconstrained draws, ``(chain, draw, dim)``."""
+    return {name: np.asarray(values) for name, values in density.constrain(draws).items()}
+
+
+def chains_to_arviz(density, result, *, seconds_total: float | None = None):
+    """The ArviZ object of a run of chains, with the warm-up if it was kept.
+
+    Parameters
+    ----------
+    density : LogDensity
+    result : ChainResult
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    groups = {"posterior": posterior(density, result.draws), "sample_stats": result.stats}
+    if result.warmup_draws is not None and result.warmup_draws.shape[1]:
+        groups["warmup_posterior"] = posterior(density, result.warmup_draws)
+        groups["warmup_sample_stats"] = result.warmup_stats
+    groups["observed_data"] = density.observed_data
+    groups["constant_data"] = density.constant_data
+    attrs = {
+        **result.settings,
+        "sampling_time": result.seconds,
+        "interrupted": int(result.interrupted),
+        "tuning_steps": result.settings["warmup"],
+    }
+    return to_arviz(groups, coords=density.coords, dims=density_dims(density), attrs=attrs)
+
+
+def group_names(result) -> list[str]:
+    """The groups that an ArviZ object has."""
+    groups = result.groups() if callable(result.groups) else result.groups
+    return [g.strip("/") for g in groups if g.strip("/")]
+
+
+def summary_statistics(result) -> dict[str, dict[str, np.ndarray]]:
+    """Bulk and tail effective sample size and R-hat of every variable of the posterior, by statistic and name."""
+    az = import_arviz()
+    data = result["posterior"]
+    data = data.to_dataset() if hasattr(data, "to_dataset") else data
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        tables = {
+            "r_hat": az.rhat(data),
+            "ess_bulk": az.ess(data, method="bulk"),
+            "ess_tail": az.ess(data, method="tail"),
+        }
+    return {key: {str(n): np.asarray(t[n].values) for n in data.data_vars} for key, t in tables.items()}
+
+
+def _labels(values):
+    values = np.asarray(values)
+    return values.astype(str) if values.dtype.kind == "O" else values
+
+
+def _storable(value):
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, bool | np.bool_) else json.dumps(value, default=str)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

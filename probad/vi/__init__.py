@@ -1,0 +1,5 @@
+"""Variational inference on log densities: families, and the fit that does not know which it fits."""
+
+from probad.vi.fit import FAMILIES, Fit, elbo_and_grad, fit
+
+__all__ = ["FAMILIES", "Fit", "elbo_and_grad", "fit"]
