@@ -128,9 +128,7 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
         arrays = [x if axis is None else _in_front(x, axis, i) for i, (x, axis) in enumerate(given)]
         size = _batch_size([x.shape[0] for x, axis in zip(arrays, axes, strict=True) if axis is not None])
         with BatchTrace(size) as trace, _translate_errors():
-            boxes = [
-                x if axis is None else Box(Batch(x), trace, True) for x, axis in zip(arrays, axes, strict=True)
-            ]
+            boxes = [x if axis is None else Box(Batch(x), trace, True) for x, axis in zip(arrays, axes, strict=True)]
             out = f(*rebuild(boxes), **kwargs)
             out_leaves, out_rebuild = flatten(out)
             places = _one_per_leaf(out_axes, out, "out_axes")

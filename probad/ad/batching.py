@@ -57,9 +57,7 @@ def _padded(x, rank: int):
 # --- one element after the other ------------------------------------------------------------------------------------
 def one_by_one(primitive, n, values, batched, params):
     """The rule of what has no rule."""
-    results = [
-        primitive(*[v[i] if b else v for v, b in zip(values, batched, strict=True)], **params) for i in range(n)
-    ]
+    results = [primitive(*[v[i] if b else v for v, b in zip(values, batched, strict=True)], **params) for i in range(n)]
     if isinstance(results[0], tuple):
         raise ConversionError(
             f"{primitive.name} gives results of a different shape for each element of a batch. Use np.where, or a loop."
@@ -142,7 +140,7 @@ def _broadcast_to(primitive, n, values, batched, params):
     return primitive(_padded(values[0], len(shape)), shape=(n, *shape))
 
 
-@batches("copy", "cholesky")
+@batches("copy", "cholesky", "inv", "pinv", "det", "logabsdet", "eigh", "svd", "qr")
 def as_it_is(primitive, n, values, batched, params):
     """For operations that take stacks of matrices, or arrays of any shape."""
     return primitive(*values, **params)
@@ -214,9 +212,7 @@ def _positions_each(template, indices, batched, shape: tuple, n: int):
     if any(type(i) is Box for i in indices):
         return None
     each = [
-        _positions(
-            dynamic.fill(template, [i[k] if b else i for i, b in zip(indices, batched, strict=True)]), shape
-        )
+        _positions(dynamic.fill(template, [i[k] if b else i for i, b in zip(indices, batched, strict=True)]), shape)
         for k in range(n)
     ]
     return np.stack(each)
@@ -280,6 +276,13 @@ def _einsum(primitive, n, values, batched, params):
     return primitive(*values, subscripts=f"{','.join(terms)}->{letter}{output}")
 
 
+@batches("solve")
+def stacks(primitive, n, values, batched, params):
+    """For operations that broadcast stacks of matrices."""
+    rank = max(len(_shape(v)) - b for v, b in zip(values, batched, strict=True))
+    return primitive(*[_padded(v, rank) if b else v for v, b in zip(values, batched, strict=True)], **params)
+
+
 # --- triangular systems ---------------------------------------------------------------------------------------------
 @batches("solve_triangular")
 def _solve_triangular(primitive, n, values, batched, params):
@@ -308,4 +311,3 @@ def _ragged(primitive, n, values, batched, params):
         f"np.{primitive.name} of a batched value has as many results as each element of the batch says. Use "
         "np.where(condition, a, b), or np.sum(x, where=condition)."
     )
-
