@@ -29,6 +29,11 @@ def import_arviz():
     return arviz
 
 
+def is_classic(az) -> bool:
+    """Whether this ArviZ is of the generation of InferenceData."""
+    return int(az.__version__.partition(".")[0]) < 1
+
+
 def to_arviz(
     groups: Mapping[str, Mapping[str, np.ndarray]],
     *,
@@ -61,7 +66,7 @@ def to_arviz(
     coords = {name: _labels(values) for name, values in coords.items() if name in used}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ArviZ doubts results with more chains than draws
-        if hasattr(az, "InferenceData"):
+        if is_classic(az):
             result = az.from_dict(**groups, coords=coords, dims=dims, save_warmup=True)
         else:
             result = az.from_dict(groups, coords=coords, dims=dims, save_warmup=True)
