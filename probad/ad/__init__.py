@@ -4,7 +4,8 @@ from probad.ad import array as _array  # gives boxes their NumPy behaviour  # no
 from probad.ad.batch import vmap
 from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
-from probad.ad.transforms import grad, hvp, jvp, stop_gradient, value_and_grad, vjp
+from probad.ad.jacobians import hessian, hvp, jacobian, linearize
+from probad.ad.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
 
 __all__ = [
     "PRIMITIVES",
@@ -12,9 +13,12 @@ __all__ = [
     "Primitive",
     "check_grads",
     "grad",
+    "hessian",
     "hvp",
     "is_traced",
+    "jacobian",
     "jvp",
+    "linearize",
     "peel",
     "stop_gradient",
     "value_and_grad",

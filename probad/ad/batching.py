@@ -13,7 +13,7 @@ import numpy as np
 
 from probad.ad.core import Box
 from probad.ad.kinds import Elementwise
-from probad.ad.rules import dynamic, indexing, linalg, shapes
+from probad.ad.rules import dynamic, indexing, shapes
 from probad.errors import ConversionError
 
 BATCHERS: dict[str, Callable] = {}
@@ -105,6 +105,7 @@ def _shifted(axis, ndim: int):
 
 @batches("sum", "prod", "max", "min", "logsumexp", "cumsum", "flip", "any", "all", "count_nonzero")
 def along_axes(primitive, n, values, batched, params):
+    """For operations over one axis, several or all."""
     x, *rest = values
     if rest or not batched[0]:
         return one_by_one(primitive, n, values, batched, params)
@@ -113,6 +114,7 @@ def along_axes(primitive, n, values, batched, params):
 
 @batches("argmax", "argmin", "argsort")
 def along_one_axis(primitive, n, values, batched, params):
+    """For operations whose answer is a position along an axis, or in the whole array."""
     x, *rest = values
     default = -1 if primitive.name == "argsort" else None
     axis = params.get("axis", default)

@@ -1,8 +1,9 @@
-"""Derivatives of functions: grad, value_and_grad, jvp, vjp, hvp. Arguments may be nested containers."""
+"""Derivatives of functions: grad, value_and_grad, jvp, vjp. Arguments may be nested containers."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,19 +12,26 @@ import numpy as np
 from probad.ad.constants import release
 from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, peel
 from probad.ad.functions import as_operand
-from probad.errors import ArgumentError, ConversionError, InPlaceError, ShapeError, UnsupportedFunctionError
+from probad.errors import (
+    ArgumentError,
+    ConversionError,
+    InPlaceError,
+    ShapeError,
+    UnsupportedFunctionError,
+    did_you_mean,
+)
 from probad.tree import flatten, map_leaves
 
 
-def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Callable:
+def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *, has_aux: bool = False) -> Callable:
     """Make a function that returns the value of `f` and its gradient, by one reverse sweep.
 
     Parameters
     ----------
     f : callable
         Returns a scalar, or ``(scalar, aux)`` if `has_aux`.
-    argnums : int or sequence of int
-        Which positional arguments to differentiate. Each is a number, an array or a nest of them.
+    argnums : int, str or sequence of them
+        Which arguments to differentiate, by position or by name. Each is a number, an array or a nest of them.
     has_aux : bool
         Whether `f` returns a second value that is not differentiated.
 
@@ -44,8 +52,10 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bo
     >>> value_and_grad(lambda x: x * np.sin(x))(0.0)
     (np.float64(0.0), np.float64(0.0))
     """
-    several = not isinstance(argnums, int)
+    several = not isinstance(argnums, int | str)
     numbers = tuple(argnums) if several else (argnums,)
+    if any(isinstance(i, str) for i in numbers):
+        return by_name(value_and_grad, f, argnums, has_aux=has_aux)
 
     @functools.wraps(f)
     def value_and_grad_of_f(*args, **kwargs):
@@ -75,7 +85,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bo
     return value_and_grad_of_f
 
 
-def grad(f: Callable, argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Callable:
+def grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *, has_aux: bool = False) -> Callable:
     """Make a function that returns the gradient of `f`, or ``(gradient, aux)``; see `value_and_grad`.
 
     Examples
@@ -170,18 +180,6 @@ def vjp(f: Callable, *primals) -> tuple[Any, Callable]:
     return y, pullback
 
 
-def hvp(f: Callable, x: Any, v: Any) -> Any:
-    """Product of the Hessian of the scalar function `f` at `x` with `v`, forward over reverse, at O(1) gradients.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
-    array([ 6., 12.])
-    """
-    return jvp(grad(f), (x,), (v,))[1]
-
-
 def stop_gradient(x: Any) -> Any:
     """The value of `x` (or of every leaf of a nest) as a constant: derivatives do not pass through it.
 
@@ -252,6 +250,42 @@ def _check_argnums(f, numbers, args) -> None:
             raise ArgumentError(
                 f"argnums={i} names no argument: {_name(f)} was called with {len(args)} positional arguments."
             )
+
+
+def by_name(transform: Callable, f: Callable, argnums, **options) -> Callable:
+    """Apply a transform to arguments that are chosen by name, whether they are passed by position or by keyword."""
+    several = not isinstance(argnums, int | str)
+
+    @functools.wraps(f)
+    def transformed(*args, **kwargs):
+        keys = [_place(f, k, args, kwargs) for k in (argnums if several else (argnums,))]
+
+        def chosen(*new):
+            new_args, new_kwargs = list(args), dict(kwargs)
+            for k, arg in zip(keys, new, strict=True):
+                if isinstance(k, str):
+                    new_kwargs[k] = arg
+                else:
+                    new_args[k] = arg
+            return f(*new_args, **new_kwargs)
+
+        given = [kwargs[k] if isinstance(k, str) else args[k] for k in keys]
+        return transform(chosen, tuple(range(len(keys))) if several else 0, **options)(*given)
+
+    return transformed
+
+
+def _place(f, k: int | str, args, kwargs) -> int | str:
+    """Where an argument was passed: its position or its keyword."""
+    if not isinstance(k, str):
+        _check_argnums(f, (k,), args)
+        return k
+    if k in kwargs:
+        return k
+    names = list(inspect.signature(f).parameters)
+    if k in names and names.index(k) < len(args):
+        return names.index(k)
+    raise ArgumentError(f"argnums={k!r} names no argument that was passed to {_name(f)}.{did_you_mean(k, names)}")
 
 
 def _check_sequence(what: str, x) -> None:
