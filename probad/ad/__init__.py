@@ -6,18 +6,23 @@ from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
 from probad.ad.jacobians import hessian, hvp, jacobian, linearize
 from probad.ad.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
+from probad.ad.vector_calculus import curl, directional_derivative, divergence, laplacian
 
 __all__ = [
     "PRIMITIVES",
     "Box",
     "Primitive",
     "check_grads",
+    "curl",
+    "directional_derivative",
+    "divergence",
     "grad",
     "hessian",
     "hvp",
     "is_traced",
     "jacobian",
     "jvp",
+    "laplacian",
     "linearize",
     "peel",
     "stop_gradient",

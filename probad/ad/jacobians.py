@@ -7,6 +7,7 @@ backwards for one with its transpose; a whole matrix is a batch of products with
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -317,4 +318,4 @@ def in_batches(product_fn: Callable, rows_fn: Callable, shapes: list[tuple], n: 
 def _cut(products, shapes: list[tuple]) -> list:
     """Split along the first axis into a part for each shape."""
     bounds = np.cumsum([0, *map(math.prod, shapes)]).tolist()
-    return [products[lo:hi] for lo, hi in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [products[lo:hi] for lo, hi in itertools.pairwise(bounds)]
