@@ -159,6 +159,11 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
     return GROWN
 
 
+def goes_right(random):
+    """Whether the trajectory is extended forwards in time: a fair coin."""
+    return uniform(random) < 0.5
+
+
 def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
     """One transition of the chain: draw a momentum, grow a trajectory, move to a state chosen from it.
 
@@ -188,7 +193,7 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
     counts[DIVERGING] = 0
     growing = True
     while growing and counts[TREE_DEPTH] < counts[MAX_TREE_DEPTH]:
-        if uniform(random) < 0.5:
+        if goes_right(random):
             far = LEFT_MOMENTUM
             copy_row(rows, RIGHT_MOMENTUM, NEAR_MOMENTUM, dim)
             outcome = grow(
