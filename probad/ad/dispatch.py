@@ -15,6 +15,7 @@ from probad.errors import InPlaceError, UnsupportedFunctionError
 # Ufuncs are looked up by object, filled below; other NumPy functions are enrolled by `implements`.
 UFUNCS: dict[np.ufunc, Callable] = {}
 FUNCTIONS: dict[Callable, Callable] = {}
+METHODS: dict[str, Callable] = {}  # the methods `accumulate` of np.maximum and `at` of np.add
 
 # What to use instead of a function that has no rule.
 REPLACEMENTS = {
@@ -52,18 +53,26 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict):
     if method == "__call__":
         if ufunc not in UFUNCS:
             raise unsupported(ufunc)
-        if kwargs:
+        if kwargs and not (inspect.isfunction(UFUNCS[ufunc]) and _accepts(UFUNCS[ufunc], kwargs)):
             raise UnsupportedFunctionError(
                 f"np.{ufunc.__name__} on a traced value does not take {', '.join(kwargs)}=; use np.where on the result."
             )
-        return UFUNCS[ufunc](*inputs)
+        return UFUNCS[ufunc](*inputs, **kwargs)
     if method == "reduce":
         reduced = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}.get(ufunc)
         if reduced is not None:
             kwargs.setdefault("axis", 0)
             return FUNCTIONS[reduced](*inputs, **kwargs)
-    if method == "accumulate" and ufunc is np.add:
-        return FUNCTIONS[np.cumsum](*inputs, **{"axis": 0, **kwargs})
+        if ufunc is np.logaddexp:
+            axis = kwargs.get("axis", 0)
+            return PRIMITIVES["logsumexp"](*inputs, axis=axis, keepdims=kwargs.get("keepdims", False))
+    if method == "accumulate" and ufunc in (np.add, np.multiply):
+        return FUNCTIONS[np.cumsum if ufunc is np.add else np.cumprod](*inputs, **{"axis": 0, **kwargs})
+    if method == "accumulate" and ufunc in (np.maximum, np.minimum):
+        return METHODS["accumulate"](*inputs, sign=1.0 if ufunc is np.maximum else -1.0, **kwargs)
+    if method == "at" and ufunc in (np.add, np.subtract):
+        target, index, values = inputs
+        return METHODS["at"](target, index, values if ufunc is np.add else -values)
     if method == "outer":
         a, b = (x if hasattr(x, "shape") else np.asarray(x) for x in inputs)
         return call_ufunc(ufunc, "__call__", (a[(..., *(None,) * len(b.shape))], b), kwargs)
@@ -132,7 +141,9 @@ def fill_ufuncs() -> None:
                 rule = PRIMITIVES.get(known) or CONSTANTS.get(known)
                 if rule is not None:
                     UFUNCS[ufunc] = rule
-    UFUNCS[np.matmul] = FUNCTIONS[np.matmul]
+    for name in ("matmul", "vecdot", "matvec", "vecmat"):
+        if isinstance(getattr(np, name, None), np.ufunc):
+            UFUNCS[getattr(np, name)] = FUNCTIONS[getattr(np, name)]
     UFUNCS[np.positive] = lambda x: x
     UFUNCS[np.fabs] = PRIMITIVES["absolute"]
     UFUNCS[np.conjugate] = lambda x: x

@@ -320,7 +320,7 @@ MISTAKES = {
     "out": (lambda x: np.exp(x, out=np.zeros(3)), InPlaceError, "out="),
     "complex": (lambda x: np.sum(x * 1j), ConversionError, "Complex"),
     "vector output": (lambda x: x, ShapeError, r"\(3,\)"),
-    "unknown keyword": (lambda x: np.linalg.norm(x, ord=7), UnsupportedFunctionError, "ord=7"),
+    "unknown keyword": (lambda x: np.quantile(x, 0.5, weights=x), UnsupportedFunctionError, "weights="),
 }
 
 

@@ -184,6 +184,19 @@ def _determinant(a):
     return sum((-1) ** j * a[0, j] * _determinant(np.delete(a[1:], j, axis=1)) for j in range(len(a)))
 
 
+def _rfft(x, *, n):
+    angles = [[2 * mp.pi * j * k / n for k in range(n // 2 + 1)] for j in range(n)]
+    turn = [np.vectorize(f, otypes=[object])(np.array(angles, dtype=object)) for f in (mp.cos, lambda t: -mp.sin(t))]
+    return np.stack([np.dot(x, part) for part in turn])
+
+
+def _irfft(z, *, n):
+    weights = np.array([1 if k in (0, n / 2) else 2 for k in range(n // 2 + 1)], dtype=object)
+    angles = np.array([[2 * mp.pi * j * k / n for j in range(n)] for k in range(n // 2 + 1)], dtype=object)
+    cosine, sine = (np.vectorize(f, otypes=[object])(angles) for f in (mp.cos, mp.sin))
+    return (np.dot(z[0] * weights, cosine) - np.dot(z[1] * weights, sine)) / n
+
+
 def _cholesky(a):
     return _array(mp.cholesky(_matrix((a + a.T) / 2)))
 
@@ -191,6 +204,11 @@ def _cholesky(a):
 # Primitives over whole arrays; those not listed are exact on object arrays as they are.
 ARRAY = {
     "logsumexp": _logsumexp,
+    "rfft": _rfft,
+    "irfft": _irfft,
+    "convolve": lambda a, b: np.array(
+        [sum(a[i] * b[k - i] for i in range(len(a)) if 0 <= k - i < len(b)) for k in range(len(a) + len(b) - 1)]
+    ),
     "scatter": _scatter,
     "solve_triangular": _solve_triangular,
     "cholesky": _batched(_cholesky),

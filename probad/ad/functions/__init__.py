@@ -5,9 +5,11 @@ The arguments carry NumPy's names. What a function does not take here it refuses
 
 from probad.ad import dispatch
 from probad.ad.functions import (
+    assignment,
     creation,
     diagonals,
     elements,
+    fourier,
     joining,
     linalg,
     numerical,
@@ -16,6 +18,8 @@ from probad.ad.functions import (
     products,
     reductions,
     shapes,
+    statistics,
+    ufuncs,
 )
 from probad.ad.functions.elements import sort
 from probad.ad.functions.operands import as_operand
@@ -25,10 +29,12 @@ dispatch.fill_ufuncs()
 
 __all__ = [
     "as_operand",
+    "assignment",
     "copy",
     "creation",
     "diagonals",
     "elements",
+    "fourier",
     "joining",
     "linalg",
     "numerical",
@@ -40,6 +46,8 @@ __all__ = [
     "reshape",
     "shapes",
     "sort",
+    "statistics",
     "swapaxes",
     "transpose",
+    "ufuncs",
 ]

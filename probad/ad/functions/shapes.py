@@ -1,4 +1,4 @@
-"""Arrays of another shape: reshape, transpose, broadcast, flip, tile."""
+"""Arrays of another shape: reshape, transpose, broadcast, tile."""
 
 from __future__ import annotations
 
@@ -94,21 +94,6 @@ def atleast_2d(*arrays):
     return out[0] if len(out) == 1 else tuple(out)
 
 
-@implements(np.flip)
-def flip(m, axis=None):
-    return s.flip(m, axis=axes_of(axis, len(m.shape)))
-
-
-@implements(np.fliplr)
-def fliplr(m):
-    return s.flip(m, axis=(1,))
-
-
-@implements(np.flipud)
-def flipud(m):
-    return s.flip(m, axis=(0,))
-
-
 @implements(np.tile)
 def tile(A, reps):
     reps = (reps,) if np.ndim(reps) == 0 else tuple(reps)
@@ -122,3 +107,43 @@ def tile(A, reps):
 @implements(np.copy)
 def copy(a):
     return s.copy(a)
+
+
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
+def matrix_transpose(x, /):
+    return swapaxes(x, -1, -2)
+
+
+@implements(np.rollaxis)
+def rollaxis(a, axis, start=0):
+    n = len(a.shape)
+    axis, start = axis % n, start + n if start < 0 else start
+    return moveaxis(a, axis, start - 1 if axis < start else start)
+
+
+@implements(np.atleast_3d)
+def atleast_3d(*arrays):
+    out = []
+    for a in map(as_operand, arrays):
+        shape = {0: (1, 1, 1), 1: (1, *a.shape, 1), 2: (*a.shape, 1)}.get(len(a.shape), a.shape)
+        out.append(reshape(a, shape))
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+@implements(np.meshgrid)
+def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
+    if indexing not in ("xy", "ij"):
+        raise ValueError("Valid values for `indexing` are 'xy' and 'ij'.")
+    vectors = [ravel(x) for x in xi]
+    n = len(vectors)
+    place = list(range(n))
+    if indexing == "xy" and n > 1:
+        place[:2] = 1, 0
+    grids = [reshape(v, tuple(-1 if i == place[k] else 1 for i in range(n))) for k, v in enumerate(vectors)]
+    return tuple(grids) if sparse else tuple(broadcast_arrays(*grids))
+
+
+@implements(np.ix_)
+def ix_(*args):
+    n = len(args)
+    return tuple(reshape(a, tuple(-1 if i == k else 1 for i in range(n))) for k, a in enumerate(args))

@@ -1,5 +1,5 @@
 """The rules: one row per elementary operation."""
 
-from probad.ad.rules import dynamic, elementwise, indexing, linalg, matrices, reductions, shapes, special
+from probad.ad.rules import convolution, dynamic, elementwise, indexing, linalg, matrices, reductions, shapes, special
 
-__all__ = ["dynamic", "elementwise", "indexing", "linalg", "matrices", "reductions", "shapes", "special"]
+__all__ = ["convolution", "dynamic", "elementwise", "indexing", "linalg", "matrices", "reductions", "shapes", "special"]
