@@ -132,8 +132,8 @@ def curl(f: Callable) -> Callable:
     Examples
     --------
     >>> import numpy as np
-    >>> curl(lambda x: np.stack([-x[1], x[0], 0.0 * x[2]]))(np.ones(3))
-    array([0., 0., 2.])
+    >>> curl(lambda x: np.stack([x[2], 2 * x[0], 3 * x[1]]))(np.ones(3))
+    array([3., 1., 2.])
     >>> curl(lambda x: np.stack([-x[1], x[0]]))(np.ones(2))
     np.float64(2.0)
     """
