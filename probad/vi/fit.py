@@ -4,8 +4,9 @@ The gradient is path-wise: draws are a differentiable function of the parameters
 goes through the parameters of log q at fixed draws is left out: its mean is zero, and without it the noise of the
 gradient vanishes as the fit becomes exact ("sticking the landing", Roeder, Wu and Duvenaud 2017).
 
-The step size starts large and is halved each time the ELBO stops rising, and the fit has converged when it stops
-rising at the smallest one. The result is the average of the parameters over the last window.
+The step size starts large and is halved each time the fit stops getting on: the ELBO no longer rises beyond its noise,
+and no parameter moves steadily in one direction. At the smallest step size that is convergence. The result is the
+average of the parameters over the last window.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ FAMILIES = {family.name: family for family in (MeanField,)}
 N_HALVINGS = 7
 N_START_TRIES, START_RADIUS = 100, 2.0
 MAX_BAD_STEPS = 20  # in a row with most draws outside the support
-SMALL_CHANGE = 1e-3  # nats: an ELBO that rises by less per window has stopped rising
+SMALL_RISE = 1e-3  # nats: an ELBO that rises by less per window has stopped rising
+SMALL_CHANGE = 2e-3  # in scales of the approximation: a parameter that moves by less per window has arrived
+STEADY = 0.5  # share of a parameter's path over a window that leads somewhere; a random walk of 100 steps has 0.1
 
 # progress(done, total, text)
 Progress = Callable[[int, int, str], None]
@@ -199,7 +202,7 @@ class _Ascent:
                 continue
             if progress is not None:
                 progress(step, steps, f"ELBO {np.mean(self.elbo[-window:]):.2f}")
-            if not self.rising(window):
+            if not (self.rising(window) or self.moving()):
                 if n_halvings == N_HALVINGS:
                     return True
                 n_halvings += 1
@@ -231,7 +234,13 @@ class _Ascent:
         if len(first) < 2:
             return False
         noise = math.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
-        return bool(second.mean() - first.mean() > max(2 * noise, SMALL_CHANGE))
+        return bool(second.mean() - first.mean() > max(2 * noise, SMALL_RISE))
+
+    def moving(self) -> bool:
+        """Whether a parameter has gone steadily in one direction over the window, and by more than a little."""
+        path = np.array(self.path)
+        steady = np.abs(path[-1] - path[0]) > STEADY * np.abs(np.diff(path, axis=0)).sum(axis=0)
+        return bool(np.any(steady & (self.family.change(path[0], path[-1]) > SMALL_CHANGE)))
 
 
 def _starting_point(density, rng, init) -> np.ndarray:
