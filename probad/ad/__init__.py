@@ -5,6 +5,13 @@ from probad.ad.batch import vmap
 from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
 from probad.ad.jacobians import hessian, hvp, jacobian, linearize
+from probad.ad.sparse import (
+    SparsePlan,
+    sparse_hessian,
+    sparse_hessian_plan,
+    sparse_jacobian,
+    sparse_jacobian_plan,
+)
 from probad.ad.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
 from probad.ad.vector_calculus import curl, directional_derivative, divergence, laplacian
 
@@ -12,6 +19,7 @@ __all__ = [
     "PRIMITIVES",
     "Box",
     "Primitive",
+    "SparsePlan",
     "check_grads",
     "curl",
     "directional_derivative",
@@ -25,6 +33,10 @@ __all__ = [
     "laplacian",
     "linearize",
     "peel",
+    "sparse_hessian",
+    "sparse_hessian_plan",
+    "sparse_jacobian",
+    "sparse_jacobian_plan",
     "stop_gradient",
     "value_and_grad",
     "vjp",

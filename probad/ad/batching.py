@@ -161,6 +161,11 @@ def _positions(index, shape: tuple) -> np.ndarray:
     return np.arange(int(np.prod(shape))).reshape(shape)[index]
 
 
+def _region_rank(index, shape: tuple) -> int:
+    """How many axes there are in what a basic index reaches."""
+    return np.ndim(np.broadcast_to(0.0, shape)[index])
+
+
 def _flat(x, n: int):
     return shapes.reshape(x, shape=(n, int(np.prod(x.shape[1:]))))
 
@@ -192,17 +197,22 @@ def _index_set(primitive, n, values, batched, params):
     x, v = values
     index = params["index"]
     x = _in_batch(x, n, batched[0])
-    positions = _positions(index, x.shape[1:])
-    v = _fitted(v, batched[1], np.ndim(positions))
     if indexing.is_basic(index):
+        v = _fitted(v, batched[1], _region_rank(index, x.shape[1:]))
         return primitive(x, v, index=_inner_index(index))
+    positions = _positions(index, x.shape[1:])
+    v = _fitted(v, batched[1], positions.ndim)
     return shapes.reshape(primitive(_flat(x, n), v, index=(slice(None), positions)), shape=x.shape)
 
 
 @batches("scatter")
 def _scatter(primitive, n, values, batched, params):
-    shape = tuple(params["shape"])
-    positions = [_positions(index, shape) for index in params["indices"]]
+    shape, indices = tuple(params["shape"]), params["indices"]
+    if all(map(indexing.is_basic, indices)):
+        ranks = [_region_rank(index, shape) for index in indices]
+        parts = [_fitted(_in_batch(v, n, b), True, r) for v, b, r in zip(values, batched, ranks, strict=True)]
+        return primitive(*parts, indices=list(map(_inner_index, indices)), shape=(n, *shape))
+    positions = [_positions(index, shape) for index in indices]
     parts = [_fitted(_in_batch(v, n, b), True, np.ndim(p)) for v, b, p in zip(values, batched, positions, strict=True)]
     flat = (n, int(np.prod(shape)))
     out = primitive(*parts, indices=[(slice(None), p) for p in positions], shape=flat)
@@ -307,7 +317,7 @@ def _solve_triangular(primitive, n, values, batched, params):
 
 
 # --- what cannot be batched -----------------------------------------------------------------------------------------
-@batches("nonzero", "flatnonzero", "argwhere", "unique")
+@batches("nonzero", "flatnonzero", "argwhere")
 def _ragged(primitive, n, values, batched, params):
     raise ConversionError(
         f"np.{primitive.name} of a batched value has as many results as each element of the batch says. Use "

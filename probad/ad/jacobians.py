@@ -33,9 +33,10 @@ from probad.ad.transforms import (
 from probad.errors import ArgumentError
 from probad.tree import flatten
 
-# How many numbers a batch of tangents may hold for the largest array on the tape: about a megabyte, so that it stays
-# in the processor's cache.
-BATCH_ELEMENTS = 2**17
+# A batch of products saves overhead while its arrays fit into the processor's cache: so many numbers in the largest of
+# them, and so many products at least. Measured; beyond, one product after the other is as fast or faster.
+BATCH_ELEMENTS = 2**16
+BATCH_AT_LEAST = 4
 MODES = ("auto", "forward", "reverse")
 PAIRINGS = ("forward-reverse", "reverse-forward", "reverse-reverse")
 
@@ -105,8 +106,7 @@ class Tape:
 
     def batch_width(self) -> int:
         """How many products are worth taking at once."""
-        largest = max((y.size for *_, y in filter(None, self.trace.tape)), default=1)
-        return max(1, BATCH_ELEMENTS // max(1, largest))
+        return batch_width(max((y.size for *_, y in filter(None, self.trace.tape)), default=1))
 
 
 def linearize(f: Callable, *primals: Any) -> tuple[Any, Callable]:
@@ -274,6 +274,12 @@ def _blocks(tape: Tape, mode: str) -> list[list]:
     return [[np.reshape(parts[j], s + t) for parts, t in zip(rows, into, strict=True)] for j, s in enumerate(out)]
 
 
+def batch_width(largest: int) -> int:
+    """How many products are worth taking at once if the largest array has so many elements."""
+    width = BATCH_ELEMENTS // max(1, largest)
+    return width if width >= 2 * BATCH_AT_LEAST else 1
+
+
 def unit_vectors(low: int, high: int, n: int) -> np.ndarray:
     """Rows `low` to `high` of the identity matrix of order `n`."""
     return np.eye(high - low, n, low)
@@ -306,8 +312,9 @@ def in_batches(product_fn: Callable, rows_fn: Callable, shapes: list[tuple], n: 
         split = [
             rows[:, lo:hi].reshape(len(rows), *s) for lo, hi, s in zip(bounds[:-1], bounds[1:], shapes, strict=True)
         ]
-        if len(rows) == 1:  # a batch of one is dearer than one
-            parts.append([np.expand_dims(p, 0) for p in product_fn([d[0] for d in split])])
+        if len(rows) < BATCH_AT_LEAST:
+            single = [product_fn([d[i] for d in split]) for i in range(len(rows))]
+            parts.append([np.stack(p) for p in zip(*single, strict=True)])
         else:
             parts.append(vmap(product_fn)(split))
     if not parts:
