@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import mpmath as mp
 import numpy as np
+from scipy import special
+
+
+def _root(f, start):
+    """The zero of `f` near a floating-point approximation."""
+    return mp.findroot(f, mp.mpf(float(start)), tol=mp.mpf(10) ** (-2 * mp.mp.dps + 10), verify=False)
 
 
 def _choose(better):
@@ -77,6 +83,22 @@ ELEMENTWISE = {
     "ndtri": lambda p: mp.sqrt(2) * mp.erfinv(2 * p - 1),
     "inverse_mills": lambda x: mp.npdf(x) / mp.ncdf(x),
     "log_ndtr": lambda x: mp.log(mp.ncdf(x)),
+    "gammainc": lambda a, x: mp.gammainc(a, 0, x, regularized=True),
+    "gammaincc": lambda a, x: mp.gammainc(a, x, mp.inf, regularized=True),
+    "gammaincinv": lambda a, p: _root(lambda x: mp.gammainc(a, 0, x, regularized=True) - p, special.gammaincinv(float(a), float(p))),
+    "gammainccinv": lambda a, q: _root(
+        lambda x: mp.gammainc(a, x, mp.inf, regularized=True) - q, special.gammainccinv(float(a), float(q))
+    ),
+    "betainc": lambda a, b, x: mp.betainc(a, b, 0, x, regularized=True),
+    "betaincc": lambda a, b, x: mp.betainc(a, b, x, 1, regularized=True),
+    "betaincinv": lambda a, b, p: _root(
+        lambda x: mp.betainc(a, b, 0, x, regularized=True) - p, special.betaincinv(float(a), float(b), float(p))
+    ),
+    "betainccinv": lambda a, b, q: _root(
+        lambda x: mp.betainc(a, b, x, 1, regularized=True) - q, special.betainccinv(float(a), float(b), float(q))
+    ),
+    "zeta": lambda s, q: mp.zeta(s, q),
+    "zetac": lambda s: mp.zeta(s) - 1,
     "i0": lambda x: mp.besseli(0, x),
     "i1": lambda x: mp.besseli(1, x),
     "i0e": lambda x: mp.exp(-abs(x)) * mp.besseli(0, x),
