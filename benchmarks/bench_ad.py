@@ -1,4 +1,4 @@
-"""How fast is the tape, in plain Python, against autograd on the same functions in the same process?
+"""The tape, in plain Python, against autograd on the same functions in the same process.
 
 Each case is written once, for a NumPy-like module; both engines take value and gradient of it. Times are the minimum
 of many interleaved repeats, in microseconds. Needs the extra ``bench``.
@@ -59,7 +59,9 @@ def helmholtz(np, n):
     def f(x):
         bx = np.dot(b, x)
         mixing = rt * np.sum(np.log(x / (1 - bx)))
-        return mixing - np.dot(x, np.dot(a, x)) / (root * 2 * bx) * np.log((1 + (1 + root) * bx) / (1 + (1 - root) * bx))
+        return mixing - np.dot(x, np.dot(a, x)) / (root * 2 * bx) * np.log(
+            (1 + (1 + root) * bx) / (1 + (1 - root) * bx)
+        )
 
     return f, rng.uniform(0.5, 1.5, n)
 

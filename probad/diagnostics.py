@@ -20,7 +20,7 @@ class Diagnosis:
     Attributes
     ----------
     kind : str
-        ``divergences``, ``r_hat``, ``ess_bulk``, ``ess_tail``, ``e_bfmi``, ``tree_depth``, ``stuck`` or ``interrupted``.
+        ``divergences``, ``r_hat``, ``ess_bulk``, ``ess_tail``, ``e_bfmi``, ``tree_depth``, ``stuck``, ``interrupted``.
     message : str
         What was found, and what to do about it.
     """
@@ -106,7 +106,9 @@ def _energy(stats, attrs) -> list[Diagnosis]:
     if energy is None or energy.shape[1] < 20:
         return []
     variance = energy.var(axis=1)
-    bfmi = np.where(variance > 0, np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.where(variance > 0, variance, 1), 0)
+    bfmi = np.where(
+        variance > 0, np.mean(np.diff(energy, axis=1) ** 2, axis=1) / np.where(variance > 0, variance, 1), 0
+    )
     low = np.flatnonzero(bfmi < MIN_E_BFMI)
     if not low.size:
         return []

@@ -111,9 +111,7 @@ def hmc(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    algorithm = HMC(
-        n_steps=n_steps, trajectory_length=trajectory_length, target_accept=target_accept, metric=metric
-    )
+    algorithm = HMC(n_steps=n_steps, trajectory_length=trajectory_length, target_accept=target_accept, metric=metric)
     return _sample(model, algorithm, draws, warmup, chains, seed, init, cores, keep_warmup, progress)
 
 

@@ -92,7 +92,7 @@ class ChainLines:
     """A line every ten seconds, over all chains."""
 
     def __init__(self, n_chains: int):
-        self.state = {i: (0, 1, 0) for i in range(n_chains)}
+        self.state = dict.fromkeys(range(n_chains), (0, 1, 0))
         self.last = time.monotonic()
 
     def __enter__(self):

@@ -27,7 +27,8 @@ class Box:
 
     `value` is the array as the next level out sees it (a NumPy value or another box), `node` what its owner, a trace,
     knows of it: the tangent in forward mode, the place on the tape in reverse mode, None for a constant. `view` and
-    `version` keep NumPy's aliasing true (see `probad.ad.views`). The NumPy behaviour of this class is added in `probad.ad.array`.
+    `version` keep NumPy's aliasing true (see `probad.ad.views`). The NumPy behaviour of this class is added in
+    `probad.ad.array`.
     """
 
     __slots__ = ("node", "owner", "value", "version", "view")

@@ -128,7 +128,7 @@ class Upper(Bijector):
 
 
 def _log_logistic_slope(z):
-    """log of the derivative of expit: log(expit(z) expit(-z)) = -2 log(2 cosh(z/2)), finite for every finite `z`."""
+    """Log of the derivative of expit: log(expit(z) expit(-z)) = -2 log(2 cosh(z/2)), finite for every finite `z`."""
     half = 0.5 * z
     return -2.0 * np.logaddexp(half, -half)
 

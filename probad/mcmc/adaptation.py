@@ -99,7 +99,7 @@ def finish_step_size(scalars, counts):
 
 
 def energy_loss_of_one_step(address, ctx, rows, scalars, random, dim):
-    """Minus the energy error of one leapfrog from the present position with a new momentum; NaN if the density failed."""
+    """Minus the energy error of one leapfrog step with a new momentum; NaN if the density failed."""
     draw_momentum(rows, random, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
     copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)
@@ -128,7 +128,7 @@ def energy_loss_of_one_step(address, ctx, rows, scalars, random, dim):
 
 
 def find_step_size(address, ctx, rows, scalars, random, dim):
-    """Double or halve the step size until one step crosses an acceptance of 0.8; returns 0, or 2 if the density failed."""
+    """Double or halve the step size until the acceptance of one step crosses 0.8; return 0, or 2 on failure."""
     threshold = math.log(0.8)
     loss = energy_loss_of_one_step(address, ctx, rows, scalars, random, dim)
     growing = loss > threshold

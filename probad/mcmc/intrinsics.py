@@ -50,6 +50,7 @@ class PythonDensity:
         self.places = [scalars[i : i + 1] for i in range(len(scalars))]
 
     def __call__(self, position: int, gradient: int, logp: int) -> int:
+        """Evaluate at a row, into a row and a place."""
         return self.evaluate(0, self.rows[position], self.places[logp], self.rows[gradient])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from probad.mcmc.adaptation import (
     COLLECT,
-    STEP_ONLY,
     UPDATE,
     average_step_size,
     find_step_size,

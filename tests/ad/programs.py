@@ -192,7 +192,9 @@ class Program:
     def _do_nested(self, state, n, factor, inner):
         a, b = self._pick(state, n[0]), self._pick(state, n[1])
         unary = UNARY[n[2] % len(UNARY)]
-        state["v"].append(np.tanh(self.derivative(lambda y: unary(y * a) * b + factor * y * y, self._pick(state, n[3]))))
+        state["v"].append(
+            np.tanh(self.derivative(lambda y: unary(y * a) * b + factor * y * y, self._pick(state, n[3])))
+        )
 
     def _do_recurse(self, state, n, factor, inner):
         unary, b = UNARY[n[0] % len(UNARY)], self._pick(state, n[1])

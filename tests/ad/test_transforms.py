@@ -289,7 +289,7 @@ def test_a_large_plain_array_must_not_be_written_after_use():
     assert np.all(c == 1.0)
     assert grad(lambda x: np.sum(c * x))(2.0) == 2000.0
     c[0] = 2.0  # writeable again
-    y, pullback = vjp(lambda x: np.sum(c * x), 2.0)
+    _, pullback = vjp(lambda x: np.sum(c * x), 2.0)
     with pytest.raises(ValueError, match="read-only"):
         c[0] = 3.0
     assert pullback(1.0)[0] == 2001.0

@@ -18,7 +18,7 @@ ABSENT = {
     "Binomial": {"entropy": "a sum without closed form"},
     "Poisson": {"entropy": "a series without closed form"},
     "NegativeBinomial": {"entropy": "a series without closed form"},
-    "Categorical": {k: "categories have names, not an order or a size" for k in ("cdf", "icdf", "mean", "variance")},
+    "Categorical": dict.fromkeys(("cdf", "icdf", "mean", "variance"), "categories have names, not an order or a size"),
     "MvNormal": {"cdf": "an integral without closed form", "icdf": "no inverse in several dimensions"},
     "Dirichlet": {"cdf": "an integral without closed form", "icdf": "no inverse in several dimensions"},
 }
@@ -244,19 +244,19 @@ def test_bad_data(d):
 
 @pytest.mark.parametrize("cls", [case for case in CLASSES if case.values[0].alternatives])
 def test_alternative_parameters(cls):
-    example = {name: 0.5 for name in cls.parameters}
+    example = dict.fromkeys(cls.parameters, 0.5)
     with pytest.raises(ArgumentError, match=f"Write {cls.__name__}"):
         cls(**example)
     for names in cls.alternatives:
-        assert tuple(cls(**{name: 0.5 for name in names}).given()) == tuple(n for n in cls.parameters if n in names)
+        assert tuple(cls(**dict.fromkeys(names, 0.5)).given()) == tuple(n for n in cls.parameters if n in names)
         for left_out in names:
-            if "logits" == left_out or "probs" == left_out or len(names) == 1:
+            if left_out == "logits" or left_out == "probs" or len(names) == 1:
                 rest = {name: 0.5 for name in names if name != left_out}
                 with pytest.raises(ArgumentError, match=f"Write {cls.__name__}"):
                     cls(**rest)
         for extra in set(cls.parameters) - set(names):
             with pytest.raises(ArgumentError, match=f"Write {cls.__name__}"):
-                cls(**{name: 0.5 for name in (*names, extra)})
+                cls(**dict.fromkeys((*names, extra), 0.5))
 
 
 @pytest.mark.parametrize("cls", CLASSES)

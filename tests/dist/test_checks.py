@@ -107,7 +107,8 @@ def test_the_centre_of_the_simplex_is_zero():
         (
             dist.Categorical([0.5, 0.4]),
             (
-                "Categorical(probs=...) must be a simplex (entries >= 0 that sum to 1); got a sum of 0.9 at site 'tau'. "
+                "Categorical(probs=...) must be a simplex (entries >= 0 that sum to 1); got a sum of 0.9 at site "
+                "'tau'. "
                 "If it depends on a latent x, map it there: np.exp(x) divided by its sum."
             ),
         ),
@@ -130,8 +131,8 @@ def test_messages_about_parameters(d, message):
             dist.Normal(0.0, 1.0),
             [[0.0, NAN]],
             (
-                "Data of Normal are missing; got nan at index (0, 1) at site 'y'. Leave missing values out, or make them "
-                "latent variables of the model."
+                "Data of Normal are missing; got nan at index (0, 1) at site 'y'. Leave missing values out, or make "
+                "them latent variables of the model."
             ),
         ),
         (

@@ -53,9 +53,7 @@ def test_warm_up_finds_the_scales_and_the_acceptance():
     result = sample_chains(Gaussian(np.diag(sd**2)), NUTS(), draws=500, warmup=1000, chains=2, seed=4)
     np.testing.assert_allclose(np.sqrt(result.inverse_mass), np.tile(sd, (2, 1)), rtol=0.25)
     assert 0.7 < result.stats["acceptance_rate"].mean() < 0.95
-    careful = sample_chains(
-        Gaussian(np.diag(sd**2)), NUTS(target_accept=0.95), draws=300, warmup=600, chains=1, seed=4
-    )
+    careful = sample_chains(Gaussian(np.diag(sd**2)), NUTS(target_accept=0.95), draws=300, warmup=600, chains=1, seed=4)
     assert careful.step_size[0] < result.step_size.min()
 
 

@@ -11,8 +11,8 @@ from scipy import stats
 from probad.mcmc import HMC, NUTS, trajectory
 from probad.mcmc import workspace as w
 from probad.mcmc.adaptation import warmup_schedule
-from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.integrators import leapfrog
+from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
 from probad.mcmc.random import stream
 from tests.mcmc.targets import Funnel, Gaussian, Student
