@@ -323,6 +323,7 @@ class _translate_errors:
         if kind is IndexError and "only integers, slices" in text:
             raise ConversionError(
                 "An array was indexed by something that is not an integer. If it is a traced value: it has no "
-                "derivative as an index; use int(x), or pb.stop_gradient(x) for an array of indices."
+                "derivative as an index; use int(x), or pb.stop_gradient(x) for an array of indices. With an index that "
+                "is batched by vmap use np.take_along_axis(a, i, axis)."
             ) from error
         return False

@@ -25,6 +25,9 @@ class Rows:
 
     def take(self, rows: np.ndarray) -> Rows:
         """The sets of some elements, in the order asked for."""
+        if len(rows) == 1:  # the common case in loops over numbers
+            columns = self.columns[self.starts[rows[0]] : self.starts[rows[0] + 1]]
+            return Rows(np.array([0, len(columns)]), columns)
         counts = self.starts[rows + 1] - self.starts[rows]
         starts = _starts(counts)
         _refuse_dense(starts[-1])
