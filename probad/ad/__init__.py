@@ -2,8 +2,10 @@
 
 from probad.ad import array as _array  # gives boxes their NumPy behaviour  # noqa: F401
 from probad.ad.batch import vmap
+from probad.ad.checkpoint import checkpoint, checkpointed_loop
 from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
+from probad.ad.custom import custom_derivative
 from probad.ad.jacobians import hessian, hvp, jacobian, linearize
 from probad.ad.sparse import (
     SparsePlan,
@@ -21,7 +23,10 @@ __all__ = [
     "Primitive",
     "SparsePlan",
     "check_grads",
+    "checkpoint",
+    "checkpointed_loop",
     "curl",
+    "custom_derivative",
     "directional_derivative",
     "divergence",
     "grad",
