@@ -99,8 +99,3 @@ def run(case: str) -> dict[str, float]:
                 engine(x)
             times[name] = min(times[name], (time.perf_counter() - start) / n_calls * 1e6)
     return {**{f"{name} us": t for name, t in times.items()}, "autograd / probad": times["autograd"] / times["probad"]}
-
-
-if __name__ == "__main__":
-    for case in cases():
-        print(case, {k: round(v, 2) for k, v in run(case).items()})

@@ -56,7 +56,7 @@ def main() -> None:
     model = eight_schools(sigma, y=y, coords={"school": ["A", "B", "C", "D", "E", "F", "G", "H"]})
     print(model, end="\n\n")
 
-    post = pb.nuts(model, draws=1000, warmup=1000, chains=4, seed=1, target_accept=0.9)
+    post = pb.nuts(model, draws=1000, warmup=500, chains=4, seed=1, target_accept=0.9)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import arviz as az
