@@ -139,6 +139,14 @@ class GradientError(ProbadError, ArithmeticError):
     """
 
 
+class ConvergenceError(ProbadError, ArithmeticError):
+    """An iteration, such as that of ``fixed_point`` or ``root``, did not arrive.
+
+    The message names the residual that is left. Typical cures: a better start, more steps, a looser tolerance, or
+    for a fixed point a map that is a contraction (mix it: ``0.5 * (x + f(x))``).
+    """
+
+
 class UnsupportedFunctionError(ProbadError, TypeError):
     """A function without a derivative rule was called on a traced value.
 

@@ -6,6 +6,7 @@ from probad.ad.checkpoint import checkpoint, checkpointed_loop
 from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
 from probad.ad.custom import custom_derivative
+from probad.ad.implicit import fixed_point, root
 from probad.ad.jacobians import hessian, hvp, jacobian, linearize
 from probad.ad.sparse import (
     SparsePlan,
@@ -29,6 +30,7 @@ __all__ = [
     "custom_derivative",
     "directional_derivative",
     "divergence",
+    "fixed_point",
     "grad",
     "hessian",
     "hvp",
@@ -38,6 +40,7 @@ __all__ = [
     "laplacian",
     "linearize",
     "peel",
+    "root",
     "sparse_hessian",
     "sparse_hessian_plan",
     "sparse_jacobian",
