@@ -257,6 +257,8 @@ def _instead_of(module: str) -> str:
 
 
 def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
+    if method == "__call__" and not kwargs and ufunc in dispatch.UFUNCS:  # the common case
+        return dispatch.UFUNCS[ufunc](*inputs)
     return dispatch.call_ufunc(ufunc, method, inputs, kwargs)
 
 

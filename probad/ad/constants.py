@@ -13,38 +13,38 @@ import numpy as np
 SMALL = 4096  # bytes: below this a copy is cheaper than anything else
 
 _lock = threading.Lock()
-_frozen: dict[int, list] = {}  # id -> [array, number of tapes that hold it]
+_n_tapes: dict[int, int] = {}  # id of an array that has been made read-only -> number of tapes that refer to it
 
 
 def protect(a: np.ndarray, held: list) -> np.ndarray:
-    """A version of `a` that will not change; what has been made read-only is noted in `held`."""
-    if not a.flags.writeable and id(a) not in _frozen:
+    """A version of `a` that will not change; arrays that have been made read-only for it are noted in `held`."""
+    if not a.flags.writeable and id(a) not in _n_tapes:
         return a
     if a.nbytes <= SMALL:
-        return np.array(a)
+        return a.copy()
     with _lock:
         owner = a
-        while isinstance(owner, np.ndarray):  # a write through the array behind a view counts as well
-            if id(owner) in _frozen:
-                _frozen[id(owner)][1] += 1
-                held.append(id(owner))
-            elif owner.flags.writeable:
-                owner.flags.writeable = False
-                _frozen[id(owner)] = [owner, 1]
-                held.append(id(owner))
+        while type(owner) is np.ndarray:  # a write through the array behind a view counts as well
+            n = _n_tapes.get(id(owner), 0)
+            if n or owner.flags.writeable:
+                owner.setflags(write=False)
+                _n_tapes[id(owner)] = n + 1
+                held.append(owner)
             owner = owner.base
     return a
 
 
 def release(held: list) -> None:
-    """Make writeable again what no tape holds any more; `held` is emptied."""
+    """Make writeable again what no tape refers to any more; `held` is emptied."""
     if not held:
         return
     with _lock:
-        for key in reversed(held):  # the array behind a view first
-            entry = _frozen[key]
-            entry[1] -= 1
-            if entry[1] == 0:
-                del _frozen[key]
-                entry[0].flags.writeable = True
-        held.clear()
+        while held:
+            a = held[-1]
+            n = _n_tapes[id(a)] - 1
+            if n:
+                _n_tapes[id(a)] = n
+            else:
+                del _n_tapes[id(a)]
+                a.setflags(write=True)
+            held.pop()

@@ -80,10 +80,12 @@ class Primitive:
         """
         if Box not in map(type, args):
             return self.impl(*args, **params)
-        top, simple, values, nodes = None, True, [], []
+        top, simple, plain_arrays, values, nodes = None, True, False, [], []
         for a in args:
             kind = type(a)
             if kind is Box:
+                if a.view is not None:
+                    a.view.refresh(a)
                 owner, value = a.owner, a.value
                 if top is None:
                     top = owner
@@ -91,7 +93,7 @@ class Primitive:
                     simple = False
                     if owner.level > top.level:
                         top = owner
-                if a.view is not None or type(value) is Box:
+                if type(value) is Box:
                     simple = False
                 values.append(value)
                 nodes.append(a.node)
@@ -99,10 +101,14 @@ class Primitive:
                 if kind in _SUSPECT:
                     if kind is not np.ndarray or a.dtype.kind in "Oc":
                         return self(*[_plain(a) for a in args], **params)
-                    simple = False
+                    plain_arrays = True
                 values.append(a)
                 nodes.append(None)
         if simple and top.alive and top.differentiates:
+            if plain_arrays:
+                values = [
+                    top.keep(v) if v is a and type(v) is np.ndarray else v for v, a in zip(values, args, strict=True)
+                ]
             return top.finish(self, args, params, values, nodes, self.impl(*values, **params))
         return top.process(self, args, params)
 
@@ -167,12 +173,8 @@ class Trace:
 
     def finish(self, primitive: Primitive, args, params, values, nodes, y) -> Box:
         """Box an output with what this trace records of it, and with its link to the array it is a view of."""
-        for node in nodes:
-            if node is not None:
-                box = Box(y, self, self.record(primitive, nodes, values, params, y))
-                break
-        else:
-            box = Box(y, self, None)
+        constant = nodes[0] is None and all(node is None for node in nodes)
+        box = Box(y, self, None if constant else self.record(primitive, nodes, values, params, y))
         if primitive.view_fn is not None and y.shape:
             box.view = primitive.view_fn(primitive, args[0], params, y)
         return box

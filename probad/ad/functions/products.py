@@ -25,11 +25,10 @@ def matmul(a, b):
 @implements(np.dot)
 def dot(a, b):
     a, b = as_operand(a), as_operand(b)
-    if not a.shape or not b.shape:
-        return e.multiply(a, b)
-    if len(b.shape) <= 2 and len(a.shape) <= 2:
+    n, m = a.ndim, b.ndim
+    if 0 < n <= 2 and 0 < m <= 2:
         return la.matmul(a, b)
-    return tensordot(a, b, axes=([-1], [max(-2, -len(b.shape))]))
+    return tensordot(a, b, axes=([-1], [max(-2, -m)])) if n and m else e.multiply(a, b)
 
 
 @implements(np.vdot)
