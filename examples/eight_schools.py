@@ -56,12 +56,12 @@ def main() -> None:
     model = eight_schools(sigma, y=y, coords={"school": ["A", "B", "C", "D", "E", "F", "G", "H"]})
     print(model, end="\n\n")
 
-    post = pb.nuts(model, draws=1000, warmup=500, chains=4, seed=1, target_accept=0.9)
+    post = pb.nuts(model, draws=500, warmup=500, chains=4, seed=1, target_accept=0.9)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # ArviZ 0.2x announces 1.x on import
         import arviz as az
 
-        print(az.summary(post, var_names=["mu", "tau", "theta"]))
+        print(az.summary(post, var_names=["mu", "tau", "theta"]).to_string())
     post.to_netcdf("eight_schools.nc")
     plot(post)
     print("\nWrote eight_schools.nc, eight_schools_trace.png and eight_schools_forest.png.")
