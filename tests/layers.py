@@ -29,7 +29,8 @@ FORBIDDEN = {
 }
 
 # Third-party packages that are imported in one place each.
-SINGLE_PLACE = {"arviz": {"output"}, "llvmlite": {"codegen"}, "cupy": {"codegen", "ad"}, "rich": {"progress"}}
+SINGLE_PLACE = {"arviz": {"output"}, "llvmlite": {"codegen"}, "cupy": {"codegen"}, "rich": {"progress"}}
+DYNAMIC = {"__import__", "import_module"}
 VAGUE_NAMES = {"utils", "util", "helpers", "misc", "common"}
 
 
@@ -82,6 +83,11 @@ def violations(root: Path, package: str = "probad") -> list[str]:
         if path.stem in VAGUE_NAMES:
             out.append(f"{here}: a name that says nothing")
         for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Name | ast.Attribute) and DYNAMIC & {
+                getattr(node, "id", ""),
+                getattr(node, "attr", ""),
+            }:
+                out.append(f"{here}:{node.lineno}: an import by name at run time, which no reader of imports sees")
             if isinstance(node, ast.Assert):
                 out.append(f"{here}:{node.lineno}: assert in the package; raise an error with a message")
     for i in imports:
@@ -132,9 +138,19 @@ def _cycles(imports: list[Import], root: Path, package: str) -> list[str]:
     return out
 
 
+def _public_names(root: Path, package: str) -> set[str] | None:
+    """What ``__all__`` of the package lists; None if it has none."""
+    face = root / package / "__init__.py"
+    for node in ast.parse(face.read_text()).body if face.exists() else []:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return None
+
+
 def public_api_violations(root: Path, package: str = "probad") -> list[str]:
     """Where models, examples and benchmarks reach past the public API."""
     allowed = {package, f"{package}.dist", f"{package}.numerics", f"{package}.errors"}
+    public = _public_names(root, package)
     out = []
     for folder in ("models", "examples", "benchmarks"):
         for path in sorted((root / folder).rglob("*.py")) if (root / folder).is_dir() else []:
@@ -143,6 +159,9 @@ def public_api_violations(root: Path, package: str = "probad") -> list[str]:
                     targets = [alias.name for alias in node.names]
                 elif isinstance(node, ast.ImportFrom):
                     targets = [node.module or ""]
+                    if node.module == package and public is not None:
+                        private = sorted({alias.name for alias in node.names} - public)
+                        targets += [f"{package}.{name}" for name in private]
                 else:
                     continue
                 for target in targets:

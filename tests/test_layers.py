@@ -29,6 +29,10 @@ PLANTED = {
     "forbidden pair": ("probad/dist/real.py", "from probad.ad import grad", "dist never imports ad"),
     "samplers and models": ("probad/mcmc/nuts.py", "from probad.model import Model", "mcmc never imports model"),
     "single place": ("probad/mcmc/nuts.py", "import arviz as az", "arviz is imported in output only"),
+    "llvmlite": ("probad/ad/core.py", "from llvmlite import ir", "llvmlite is imported in codegen only"),
+    "cupy": ("probad/ad/core.py", "def f():\n    import cupy", "cupy is imported in codegen only"),
+    "at run time": ("probad/ad/core.py", "x = __import__('probad.dist')", "an import by name at run time"),
+    "inference and models": ("probad/vi/fit.py", "from probad import mcmc", "vi never imports mcmc"),
     "assert": ("probad/tree.py", "assert True", "assert in the package"),
     "vague name": ("probad/ad/utils.py", "", "a name that says nothing"),
     "unknown floor": ("probad/basement.py", "", "no floor is known"),
@@ -62,4 +66,21 @@ def test_a_circle_is_caught(tmp_path):
 def test_reaching_past_the_public_api_is_caught(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "m.py").write_text("import probad as pb\nfrom probad.ad.core import Box\n")
-    assert public_api_violations(tmp_path) == ["models/m.py:2: probad.ad.core is not part of the public API"]
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "b.py").write_text("from probad import nuts, output\n")
+    (tmp_path / "probad").mkdir()
+    (tmp_path / "probad" / "__init__.py").write_text("from probad import output\n__all__ = ['nuts']\n")
+    assert public_api_violations(tmp_path) == [
+        "models/m.py:2: probad.ad.core is not part of the public API",
+        "benchmarks/b.py:1: probad.output is not part of the public API",
+    ]
+
+
+def test_a_circle_of_relative_imports_is_caught(tmp_path):
+    folder = tmp_path / "probad" / "vi"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("from .fit import fit\n")
+    (folder / "fit.py").write_text("def fit():\n    from . import adam\n")
+    (folder / "adam.py").write_text("from .fit import fit\n")
+    found = violations(tmp_path)
+    assert any("probad.vi.fit" in line and "a circle of imports" in line for line in found)
