@@ -78,7 +78,7 @@ def elementwise(primitive, k, nodes, values, params, y):
 @_structures("select")
 def _select(primitive, k, nodes, values, params, y):
     if k == 0:
-        return Pairs([], [])
+        return Pairs(np.zeros(0, dtype=int), np.zeros(0, dtype=int))
     return elementwise(primitive, k, nodes, values, params, y)
 
 
