@@ -15,6 +15,7 @@ from probad.ad.sparse import (
     sparse_jacobian,
     sparse_jacobian_plan,
 )
+from probad.ad.taylor import taylor
 from probad.ad.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
 from probad.ad.vector_calculus import curl, directional_derivative, divergence, laplacian
 
@@ -46,6 +47,7 @@ __all__ = [
     "sparse_jacobian",
     "sparse_jacobian_plan",
     "stop_gradient",
+    "taylor",
     "value_and_grad",
     "vjp",
     "vmap",
