@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special
 
-from probad.ad.core import PRIMITIVES
-from probad.ad.kinds import CONSTANTS
+from probad.ad.core import PRIMITIVES, Box
+from probad.ad.kinds import CONSTANTS, PARTIALS, refusals
 from probad.errors import InPlaceError, UnsupportedFunctionError
 
 # Ufuncs are looked up by object, filled below; other NumPy functions are enrolled by `implements`.
@@ -129,6 +129,21 @@ def unsupported(function) -> UnsupportedFunctionError:
     return UnsupportedFunctionError(f"{_name(function)} has no derivative rule. {advice}")
 
 
+def _refusing(name: str, rule: Callable) -> Callable:
+    """The rule, or one that refuses traced values at once where the derivative would."""
+    refused = [k for k, refuses in enumerate(refusals(name)) if refuses]
+    if not refused:
+        return rule
+
+    def guarded(*inputs):
+        for k in refused:
+            if type(inputs[k]) is Box:
+                PARTIALS[name][k](None)
+        return rule(*inputs)
+
+    return guarded
+
+
 def fill_ufuncs() -> None:
     """Match primitives and piecewise constant functions to the ufuncs of their name."""
     aliases = {"pow": "power", "abs": "absolute", "mod": "remainder", "true_divide": "divide", "degrees": "rad2deg",
@@ -140,7 +155,7 @@ def fill_ufuncs() -> None:
                 known = aliases.get(ufunc.__name__, ufunc.__name__)
                 rule = PRIMITIVES.get(known) or CONSTANTS.get(known)
                 if rule is not None:
-                    UFUNCS[ufunc] = rule
+                    UFUNCS.setdefault(ufunc, _refusing(known, rule))
     for name in ("matmul", "vecdot", "matvec", "vecmat"):
         if isinstance(getattr(np, name, None), np.ufunc):
             UFUNCS[getattr(np, name)] = FUNCTIONS[getattr(np, name)]

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from probad.ad.core import PRIMITIVES, Box, Primitive, ReverseTrace, peel
+from probad.errors import UnsupportedFunctionError
 
 # Partial derivatives that need no multiplication.
 ONE, MINUS_ONE = "one", "minus one"
@@ -37,6 +38,7 @@ class Elementwise(Primitive):
     __slots__ = ()
 
     def __call__(self, a, b=None):
+        """Apply the operation to one or two plain or traced values."""
         owner, a_node, b_node = None, None, None
         a_kind, b_kind = type(a), type(b)
         if a_kind is Box:
@@ -96,7 +98,7 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
     *partials : callable, ONE or MINUS_ONE
         For each argument ``partial(y, *inputs)``, written in primitives.
     domain : tuple of float or of tuples
-        Interval, common or per argument, in which the contract tests draw the arguments.
+        Interval, common or per argument, in which the contract tests draw the arguments; a range for whole numbers.
     name : str, optional
         If not the name of `impl`.
     singular : bool
@@ -105,7 +107,7 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
     """
     name = name or impl.__name__
     times = _scaled if singular else operator.mul
-    domains = domain if isinstance(domain[0], tuple) else (domain,) * len(partials)
+    domains = domain if isinstance(domain[0], tuple | range) else (domain,) * len(partials)
 
     def push(tangents, y, values, params):
         total = None
@@ -143,19 +145,37 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
         return pull_one if len(partials) == 1 and callable(slope) else pull
 
     def examples(rng):
-        def draw(low, high, shape):
-            return rng.uniform(low, high, shape)
+        def draw(domain, shape):
+            whole = isinstance(domain, range)
+            return rng.integers(domain.start, domain.stop, shape) if whole else rng.uniform(*domain, shape)
 
-        shapes = [((), (2, 3), (3,))[(k + 1) % 3] for k in range(len(domains))]
-        scalar = tuple(np.float64(draw(low, high, ())) for low, high in domains)
-        broadcast = tuple(draw(low, high, shape) for (low, high), shape in zip(domains, shapes, strict=True))
+        choices = ((), (2, 3), (3,)) if len(domains) < 3 else ((2,), (), ())
+        shapes = [choices[(k + 1) % 3] for k in range(len(domains))]
+        scalar = tuple(np.asarray(draw(d, ()))[()] for d in domains)
+        broadcast = tuple(draw(d, shape) for d, shape in zip(domains, shapes, strict=True))
         return [(scalar, {}), (broadcast, {})]
 
     DOMAINS[name], PARTIALS[name] = domains, partials
-    primitive = Elementwise(name, impl, push, pull_with(operator.mul), examples)
+    kind = Elementwise if len(partials) <= 2 else Primitive
+    primitive = kind(name, impl, push, pull_with(operator.mul), examples)
     if singular:
         primitive.careful_pull = pull_with(_scaled)
     return primitive
+
+
+def no_partial(message: str) -> Callable:
+    """For an argument without a derivative: the call on a traced value says so, and why."""
+
+    def partial(y, *inputs):
+        raise UnsupportedFunctionError(message)
+
+    partial.refuses = True
+    return partial
+
+
+def refusals(name: str) -> list[bool]:
+    """For each argument of an elementwise primitive, whether it has no derivative."""
+    return [getattr(partial, "refuses", False) for partial in PARTIALS.get(name, ())]
 
 
 def _scaled(a, partial):

@@ -7,9 +7,42 @@ import numpy as np
 from scipy import special
 
 
-def _root(f, start):
-    """The zero of `f` near a floating-point approximation."""
-    return mp.findroot(f, mp.mpf(float(start)), tol=mp.mpf(10) ** (-2 * mp.mp.dps + 10), verify=False)
+def _root(f, slope, start):
+    """The zero of `f` by Newton's method from a floating-point approximation."""
+    x = mp.mpf(float(start))
+    for _ in range(20):
+        step = f(x) / slope(x)
+        x -= step
+        if abs(step) < mp.mpf(10) ** (-mp.mp.dps // 2 - 2) * abs(x):  # the next error is its square
+            return x
+    raise ArithmeticError("no convergence")
+
+
+def _gamma_density(a, x):
+    return mp.exp((a - 1) * mp.log(x) - x - mp.loggamma(a))
+
+
+def _beta(a, b, x):
+    return mp.re(mp.betainc(a, b, 0, x, regularized=True))
+
+
+def _beta_density(a, b, x):
+    return x ** (a - 1) * (1 - x) ** (b - 1) / mp.beta(a, b)
+
+
+def _lower_gamma(a, x):
+    return mp.gammainc(a, 0, x, regularized=True)
+
+
+def _inverse_gamma(a, p):
+    return _root(
+        lambda x: _lower_gamma(a, x) - p, lambda x: _gamma_density(a, x), special.gammaincinv(float(a), float(p))
+    )
+
+
+def _inverse_beta(a, b, p):
+    start = special.betaincinv(float(a), float(b), float(p))
+    return _root(lambda x: _beta(a, b, x) - p, lambda x: _beta_density(a, b, x), start)
 
 
 def _choose(better):
@@ -83,20 +116,14 @@ ELEMENTWISE = {
     "ndtri": lambda p: mp.sqrt(2) * mp.erfinv(2 * p - 1),
     "inverse_mills": lambda x: mp.npdf(x) / mp.ncdf(x),
     "log_ndtr": lambda x: mp.log(mp.ncdf(x)),
-    "gammainc": lambda a, x: mp.gammainc(a, 0, x, regularized=True),
-    "gammaincc": lambda a, x: mp.gammainc(a, x, mp.inf, regularized=True),
-    "gammaincinv": lambda a, p: _root(lambda x: mp.gammainc(a, 0, x, regularized=True) - p, special.gammaincinv(float(a), float(p))),
-    "gammainccinv": lambda a, q: _root(
-        lambda x: mp.gammainc(a, x, mp.inf, regularized=True) - q, special.gammainccinv(float(a), float(q))
-    ),
-    "betainc": lambda a, b, x: mp.betainc(a, b, 0, x, regularized=True),
-    "betaincc": lambda a, b, x: mp.betainc(a, b, x, 1, regularized=True),
-    "betaincinv": lambda a, b, p: _root(
-        lambda x: mp.betainc(a, b, 0, x, regularized=True) - p, special.betaincinv(float(a), float(b), float(p))
-    ),
-    "betainccinv": lambda a, b, q: _root(
-        lambda x: mp.betainc(a, b, x, 1, regularized=True) - q, special.betainccinv(float(a), float(b), float(q))
-    ),
+    "gammainc": _lower_gamma,
+    "gammaincc": lambda a, x: 1 - _lower_gamma(a, x),
+    "gammaincinv": _inverse_gamma,
+    "gammainccinv": lambda a, q: _inverse_gamma(a, 1 - q),
+    "betainc": _beta,
+    "betaincc": lambda a, b, x: 1 - _beta(a, b, x),
+    "betaincinv": _inverse_beta,
+    "betainccinv": lambda a, b, q: _inverse_beta(a, b, 1 - q),
     "zeta": lambda s, q: mp.zeta(s, q),
     "zetac": lambda s: mp.zeta(s) - 1,
     "i0": lambda x: mp.besseli(0, x),
@@ -226,6 +253,7 @@ def _cholesky(a):
 # Primitives over whole arrays; those not listed are exact on object arrays as they are.
 ARRAY = {
     "logsumexp": _logsumexp,
+    "einsum": lambda *operands, subscripts: np.asarray(np.einsum(subscripts, *operands)),
     "rfft": _rfft,
     "irfft": _irfft,
     "convolve": lambda a, b: np.array(

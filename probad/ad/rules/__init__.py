@@ -1,5 +1,27 @@
 """The rules: one row per elementary operation."""
 
-from probad.ad.rules import convolution, dynamic, elementwise, indexing, linalg, matrices, reductions, shapes, special
+from probad.ad.rules import (
+    convolution,
+    dynamic,
+    elementwise,
+    incomplete,
+    indexing,
+    linalg,
+    matrices,
+    reductions,
+    shapes,
+    special,
+)
 
-__all__ = ["convolution", "dynamic", "elementwise", "indexing", "linalg", "matrices", "reductions", "shapes", "special"]
+__all__ = [
+    "convolution",
+    "dynamic",
+    "elementwise",
+    "incomplete",
+    "indexing",
+    "linalg",
+    "matrices",
+    "reductions",
+    "shapes",
+    "special",
+]
