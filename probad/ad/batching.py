@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from probad.ad.core import Box
-from probad.ad.kinds import Elementwise
+from probad.ad.core import PRIMITIVES, Box
+from probad.ad.kinds import PARTIALS, Constant
 from probad.ad.rules import dynamic, indexing, shapes
 from probad.errors import ConversionError
 
@@ -21,9 +21,11 @@ BATCHERS: dict[str, Callable] = {}
 
 def rule_for(primitive) -> Callable:
     """The batching rule of a primitive or of a piecewise constant operation."""
+    if not isinstance(primitive, Constant) and PRIMITIVES.get(primitive.name) is not primitive:
+        return one_by_one  # made for one call, such as a function with a custom derivative
     rule = BATCHERS.get(primitive.name)
     if rule is None:
-        is_elementwise = isinstance(primitive, Elementwise) or isinstance(primitive.impl, np.ufunc)
+        is_elementwise = primitive.name in PARTIALS or isinstance(primitive.impl, np.ufunc)
         rule = elementwise if is_elementwise else one_by_one
     return rule
 
@@ -146,6 +148,19 @@ def _broadcast_to(primitive, n, values, batched, params):
 def as_it_is(primitive, n, values, batched, params):
     """For operations that take stacks of matrices, or arrays of any shape."""
     return primitive(*values, **params)
+
+
+@batches("rfft")
+def _rfft(primitive, n, values, batched, params):
+    """The real and imaginary parts are the first axis of the result."""
+    y = primitive(values[0], **params)
+    return shapes.transpose(y, axes=(1, 0, *range(2, len(y.shape))))
+
+
+@batches("irfft")
+def _irfft(primitive, n, values, batched, params):
+    (z,) = values
+    return primitive(shapes.transpose(z, axes=(1, 0, *range(2, len(z.shape)))), **params)
 
 
 @batches("concatenate", "stack")

@@ -99,7 +99,7 @@ def test_linearize_nests_and_checks():
 def test_the_dot_product_identity():
     """<J v, w> = <v, J' w>."""
     x = RNG.normal(size=3)
-    y, pullback = vjp(field, x)
+    _, pullback = vjp(field, x)
     _, push = linearize(field, x)
     for _ in range(20):
         v, w = RNG.normal(size=3), RNG.normal(size=4)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from probad.ad.kinds import Elementwise
+from probad.ad.core import PRIMITIVES
+from probad.ad.kinds import PARTIALS
 
 SAME = "same"
 STRUCTURES: dict[str, Callable] = {}
@@ -40,8 +41,10 @@ class Groups:
 def structure(primitive, k: int, nodes, values, params, y):
     """How the output depends on argument `k`."""
     rule = STRUCTURES.get(primitive.name)
-    if rule is None:
-        rule = elementwise if isinstance(primitive, Elementwise) else everything
+    if PRIMITIVES.get(primitive.name) is not primitive:
+        rule = everything  # made for one call, such as a function with a custom derivative
+    elif rule is None:
+        rule = elementwise if primitive.name in PARTIALS else everything
     return rule(primitive, k, nodes, values, params, y)
 
 
