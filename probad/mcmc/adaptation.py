@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from probad.mcmc.integrators import copy_row, kinetic_energy, leapfrog
-from probad.mcmc.metrics import draw_momentum
+from probad.mcmc.integrators import copy_row, leapfrog, total_energy
+from probad.mcmc.random import fill_normal
 from probad.mcmc.workspace import (
     ACCEPTANCE_GAP,
     AVERAGED,
@@ -35,7 +35,8 @@ def warmup_schedule(n_warmup: int) -> np.ndarray:
     """What each warm-up iteration adapts.
 
     Stan's windows: 75 iterations for the step size, then windows of 25, 50, 100, ... for the metric, the last one
-    stretched to the end, then 50 for the step size; scaled to 15, 75 and 10 % where they do not fit.
+    stretched to the end, then 50 for the step size; scaled to 15, 75 and 10 % where they do not fit. Between 151 and
+    199 iterations Stan leaves a last window of 1 to 49; here the first window takes those in.
 
     Parameters
     ----------
@@ -81,13 +82,13 @@ def restart_averaging(scalars, counts):
 def average_step_size(scalars, counts, acceptance):
     """One step of dual averaging towards the target acceptance (Hoffman and Gelman 2014, equation 6)."""
     counts[AVERAGED] = counts[AVERAGED] + 1
-    n = counts[AVERAGED]
+    n = float(counts[AVERAGED])
     weight = 1.0 / (n + OFFSET)
     gap = (1.0 - weight) * scalars[ACCEPTANCE_GAP] + weight * (scalars[TARGET_ACCEPT] - acceptance)
     scalars[ACCEPTANCE_GAP] = gap
     log_step = scalars[LOG_STEP_CENTRE] - gap * math.sqrt(n) / GAMMA
     log_step = min(max(log_step, math.log(SMALLEST_STEP)), math.log(LARGEST_STEP))
-    share = n**-DECAY
+    share = math.pow(n, -DECAY)
     scalars[LOG_STEP_AVERAGE] = share * log_step + (1.0 - share) * scalars[LOG_STEP_AVERAGE]
     scalars[STEP_SIZE] = math.exp(log_step)
 
@@ -99,36 +100,29 @@ def finish_step_size(scalars, counts):
 
 
 def energy_loss_of_one_step(address, ctx, rows, scalars, random, dim):
-    """Minus the energy error of one leapfrog step with a new momentum; NaN if the density failed."""
-    draw_momentum(rows, random, dim)
+    """Minus the energy error of one leapfrog from here with a new momentum; NaN if the density failed."""
+    fill_normal(random, rows, MOMENTUM, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
     copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)
     copy_row(rows, MOMENTUM, RIGHT_MOMENTUM, dim)
-    start = kinetic_energy(rows, MOMENTUM, dim) - scalars[LOGP]
-    status = leapfrog(
-        address,
-        ctx,
-        rows,
-        scalars,
-        RIGHT_POSITION,
-        RIGHT_GRADIENT,
-        RIGHT_MOMENTUM,
-        WALK_LOGP,
-        scalars[STEP_SIZE],
-        dim,
-    )
+    start = total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim)
+    step = scalars[STEP_SIZE]
+    status = leapfrog(address, ctx, rows, scalars, RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM, WALK_LOGP, step, dim)
     if status == 2:
         return math.nan
-    if status == 1:
-        return -math.inf
-    loss = start - kinetic_energy(rows, RIGHT_MOMENTUM, dim) + scalars[WALK_LOGP]
-    if loss == loss:
-        return loss
-    return -math.inf
+    return start - total_energy(rows, scalars, RIGHT_MOMENTUM, WALK_LOGP, status, dim)
 
 
 def find_step_size(address, ctx, rows, scalars, random, dim):
-    """Double or halve the step size until the acceptance of one step crosses 0.8; return 0, or 2 on failure."""
+    """Double or halve the step size until the acceptance of one step crosses 0.8.
+
+    Returns
+    -------
+    int
+        0, 2 if the density failed, or 3 if no step is short enough.
+
+    Source: Hoffman and Gelman (2014), algorithm 4, with Stan's threshold.
+    """
     threshold = math.log(0.8)
     loss = energy_loss_of_one_step(address, ctx, rows, scalars, random, dim)
     growing = loss > threshold
@@ -139,7 +133,9 @@ def find_step_size(address, ctx, rows, scalars, random, dim):
         if growing:
             searching = loss > threshold and scalars[STEP_SIZE] < LARGEST_STEP
         else:
-            searching = loss < threshold and scalars[STEP_SIZE] > SMALLEST_STEP
+            searching = loss < threshold
+            if searching and scalars[STEP_SIZE] < SMALLEST_STEP:
+                return 3
         if searching:
             if growing:
                 scalars[STEP_SIZE] = 2.0 * scalars[STEP_SIZE]

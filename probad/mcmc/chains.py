@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from probad.errors import ArgumentError
+from probad.errors import ArgumentError, DensityError
 from probad.mcmc.adaptation import COLLECT, STEP_ONLY, UPDATE, warmup_schedule
 from probad.mcmc.initialize import starting_point
 from probad.mcmc.intrinsics import PythonDensity
@@ -34,6 +34,7 @@ from probad.mcmc.workspace import (
 )
 
 CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
+NO_STEP_SIZE = 3  # the kernel's status: see `probad.mcmc.adaptation.find_step_size`
 DIVERGING_COLUMN = STATISTICS.index("diverging")
 
 # progress(chain, done, total, warming_up, n_divergent, step_size)
@@ -108,24 +109,41 @@ class Chain:
 
     def advance(self, seconds: float) -> None:
         """Run for about `seconds`; the draws do not depend on where a chunk ends."""
-        space, density, dim = self.space, self.density, self.density.dim
-        address = PythonDensity(density.evaluate, space.rows, space.scalars)
-        views = space.views()
-        deadline = time.perf_counter() + seconds
+        memory = self.space.to_lists()
+        try:
+            self._run(memory, time.perf_counter() + seconds)
+        finally:
+            self.space.take_back(*memory)
+
+    def _run(self, memory: tuple, deadline: float) -> None:
+        """Run chunks of iterations on the lists of the workspace until the deadline."""
+        density, dim, counts = self.density, self.density.dim, memory[2]
+        address = PythonDensity(density.evaluate, dim)
         n = 1
-        while self.done < self.total:
-            before, start = self.done, time.perf_counter()
-            status = run_iterations(address, density.ctx, *views, n, dim)
+        while counts[ITERATION] < self.total:
+            before, start = counts[ITERATION], time.perf_counter()
+            status = run_iterations(address, density.ctx, *memory, n, dim)
             if status != 0:
-                raise density.failure or RuntimeError("The log density failed without saying why.")
-            first = max(before, int(space.counts[N_WARMUP]))
-            self.n_divergent += int(space.statistics[first : self.done, DIVERGING_COLUMN].sum())
+                raise self._failure(status)
             now = time.perf_counter()
+            first = max(before, counts[N_WARMUP])
+            self.n_divergent += int(self.space.statistics[first : counts[ITERATION], DIVERGING_COLUMN].sum())
             if now >= deadline:
                 return
             # aim at the deadline, but never more than double: early iterations tell little about later ones
-            rate = (self.done - before) / max(now - start, 1e-9)
+            rate = (counts[ITERATION] - before) / max(now - start, 1e-9)
             n = max(1, min(2 * n, int(rate * (deadline - now))))
+
+    def _failure(self, status: int) -> BaseException:
+        """The exception for a status of the kernel."""
+        if status == NO_STEP_SIZE:
+            return DensityError(
+                f"Chain {self.number}: the energy changes over one step however short the step. The gradient does not "
+                "belong to the log density, or the density jumps or is random. pb.stress(density) tells."
+            )
+        if self.density.failure is None:
+            return DensityError(f"The log density of chain {self.number} reported a failure but kept no exception.")
+        return self.density.failure
 
     def report(self, progress: Progress | None) -> None:
         """Tell how far the chain has come."""

@@ -1,24 +1,20 @@
-"""Steps along a Hamiltonian trajectory: the leapfrog, and the kinetic energy it conserves together with the density."""
+"""Steps along a Hamiltonian trajectory: the leapfrog, the energy it nearly conserves, and by how much it does not."""
 
 from __future__ import annotations
 
+import math
+
 from probad.mcmc.intrinsics import evaluate
-from probad.mcmc.workspace import INVERSE_MASS
+from probad.mcmc.metrics import drift, kick
+from probad.mcmc.workspace import DIVERGING, MAX_DELTA_ENERGY, MAX_ENERGY_ERROR, START_ENERGY
 
 
 def copy_row(rows, source, target, dim):
     """Copy one row to another."""
+    a = source * dim
+    b = target * dim
     for i in range(dim):
-        rows[target, i] = rows[source, i]
-
-
-def kinetic_energy(rows, momentum, dim):
-    """Half of p' M^-1 p, in nats."""
-    total = 0.0
-    for i in range(dim):
-        p = rows[momentum, i]
-        total = total + p * p * rows[INVERSE_MASS, i]
-    return 0.5 * total
+        rows[b + i] = rows[a + i]
 
 
 def leapfrog(address, ctx, rows, scalars, position, gradient, momentum, logp, step, dim):
@@ -26,25 +22,53 @@ def leapfrog(address, ctx, rows, scalars, position, gradient, momentum, logp, st
 
     Parameters
     ----------
-    rows : (n_rows, dim) array
+    address, ctx
+        The log density; see `probad.mcmc.intrinsics.evaluate`.
+    rows : (n_rows * dim,) array
+    scalars : (n_scalars,) array
     position, gradient, momentum : int
         Rows of the state that moves.
     logp : int
         Place in `scalars` of its log density.
     step : float
+    dim : int
 
     Returns
     -------
     int
-        Status of the density; the momentum lacks its last half kick unless it is 0.
+        Status of the density; unless it is 0, the state is of no further use.
     """
     half = 0.5 * step
-    for i in range(dim):
-        p = rows[momentum, i] + half * rows[gradient, i]
-        rows[momentum, i] = p
-        rows[position, i] = rows[position, i] + step * rows[INVERSE_MASS, i] * p
-    status = evaluate(address, ctx, rows, position, gradient, scalars, logp)
+    kick(rows, momentum, gradient, half, dim)
+    drift(rows, position, momentum, step, dim)
+    status = evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
     if status == 0:
-        for i in range(dim):
-            rows[momentum, i] = rows[momentum, i] + half * rows[gradient, i]
+        kick(rows, momentum, gradient, half, dim)
     return status
+
+
+def total_energy(rows, scalars, momentum, logp, status, dim):
+    """Kinetic energy minus log density, in nats; infinite where the density is not finite.
+
+    `momentum` is a row, `logp` a place in `scalars`, `status` what `leapfrog` returned.
+    """
+    if status != 0:
+        return math.inf
+    kinetic = 0.0
+    p = momentum * dim
+    for i in range(dim):
+        kinetic = kinetic + rows[p + i] * rows[p + i]
+    energy = 0.5 * kinetic - scalars[logp]
+    if energy == energy:
+        return energy
+    return math.inf
+
+
+def note_energy_error(scalars, counts, energy):
+    """The error of `energy` since the start of the trajectory; take note of the largest, and of a divergence."""
+    error = energy - scalars[START_ENERGY]
+    if abs(error) > abs(scalars[MAX_ENERGY_ERROR]):
+        scalars[MAX_ENERGY_ERROR] = error
+    if error > MAX_DELTA_ENERGY:
+        counts[DIVERGING] = 1
+    return error

@@ -21,12 +21,13 @@ from probad.mcmc.workspace import (
     ITERATION,
     LOGP,
     MAX_ENERGY_ERROR,
-    MAX_TREE_DEPTH,
     N_DRAWS,
+    N_STATISTICS,
     N_STEPS,
     N_WARMUP,
     NUTS,
     POSITION,
+    SATURATED,
     START_ENERGY,
     STEP_SIZE,
     STEP_SIZE_USED,
@@ -41,74 +42,85 @@ def run_iterations(address, ctx, rows, scalars, counts, random, schedule, draws,
     ----------
     address, ctx
         The log density; see `probad.mcmc.intrinsics.evaluate`.
-    rows, scalars, counts, random, schedule, draws, statistics
-        The arrays of a `Workspace`.
+    rows : (n_rows * dim,) array
+        The arrays are those of a `Workspace`, each of them flat.
+    scalars : (N_SCALARS,) array
+    counts : (N_COUNTS,) integer array
+    random : (4,) unsigned integer array
+    schedule : (n_warmup,) integer array
+    draws : ((n_warmup + n_draws) * dim,) array
+    statistics : ((n_warmup + n_draws) * N_STATISTICS,) array
     n_iterations : int
     dim : int
 
     Returns
     -------
     int
-        0, or 2 if the density failed. ``counts[ITERATION]`` tells how many iterations are complete.
+        0, 2 if the density failed, or 3 if warm-up found no step short enough. ``counts[ITERATION]`` tells how many
+        iterations are complete.
     """
     end = counts[N_WARMUP] + counts[N_DRAWS]
     for _ in range(n_iterations):
         iteration = counts[ITERATION]
         if iteration >= end:
             return 0
+        status = 0
         if iteration == 0 and counts[N_WARMUP] > 0:
-            if find_step_size(address, ctx, rows, scalars, random, dim) != 0:
-                return 2
+            status = find_step_size(address, ctx, rows, scalars, random, dim)
             restart_averaging(scalars, counts)
+        if status != 0:
+            return status
         scalars[STEP_SIZE_USED] = scalars[STEP_SIZE]
         if counts[ALGORITHM] == NUTS:
             status = nuts_transition(address, ctx, rows, scalars, counts, random, dim)
         else:
             status = static_transition(address, ctx, rows, scalars, counts, random, dim)
+        if status == 0 and iteration < counts[N_WARMUP]:
+            status = adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim)
         if status != 0:
-            return 2
-        if iteration < counts[N_WARMUP]:
-            if adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim) != 0:
-                return 2
-        write_row(rows, scalars, counts, draws, statistics, iteration, dim)
+            return status
+        write_iteration(rows, scalars, counts, draws, statistics, iteration, dim)
         counts[ITERATION] = iteration + 1
     return 0
 
 
+def mean_acceptance(scalars, counts):
+    """Acceptance statistic of the transition, averaged over its steps."""
+    return scalars[ACCEPTANCE_SUM] / float(max(1, counts[N_STEPS]))
+
+
 def adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim):
-    """Learn from the transition that has just been made; returns 0, or 2 if the density failed."""
-    average_step_size(scalars, counts, scalars[ACCEPTANCE_SUM] / max(1, counts[N_STEPS]))
+    """Learn from the transition that has just been made; returns the status of `find_step_size`."""
+    status = 0
+    average_step_size(scalars, counts, mean_acceptance(scalars, counts))
     task = schedule[iteration]
     if task == COLLECT or task == UPDATE:
         welford_add(rows, counts, dim)
     if task == UPDATE:
         adopt_variances(rows, counts, dim)
         welford_reset(rows, counts, dim)
-        if find_step_size(address, ctx, rows, scalars, random, dim) != 0:
-            return 2
+        status = find_step_size(address, ctx, rows, scalars, random, dim)
         restart_averaging(scalars, counts)
     if iteration == counts[N_WARMUP] - 1:
         finish_step_size(scalars, counts)
-    return 0
+    return status
 
 
-def write_row(rows, scalars, counts, draws, statistics, iteration, dim):
+def write_iteration(rows, scalars, counts, draws, statistics, iteration, dim):
     """Write the draw and the statistics of the transition; the columns are those of `workspace.STATISTICS`."""
+    q = POSITION * dim
+    start = iteration * dim
     for i in range(dim):
-        draws[iteration, i] = rows[POSITION, i]
-    n_steps = counts[N_STEPS]
-    depth = counts[TREE_DEPTH]
-    statistics[iteration, 0] = scalars[LOGP]
-    statistics[iteration, 1] = scalars[ACCEPTANCE_SUM] / max(1, n_steps)
-    statistics[iteration, 2] = scalars[STEP_SIZE_USED]
-    statistics[iteration, 3] = scalars[STEP_SIZE]
-    statistics[iteration, 4] = depth
-    statistics[iteration, 5] = n_steps
-    statistics[iteration, 6] = counts[DIVERGING]
-    statistics[iteration, 7] = scalars[CHOSEN_ENERGY]
-    statistics[iteration, 8] = scalars[CHOSEN_ENERGY] - scalars[START_ENERGY]
-    statistics[iteration, 9] = scalars[MAX_ENERGY_ERROR]
-    if depth == counts[MAX_TREE_DEPTH] and counts[ALGORITHM] == NUTS:
-        statistics[iteration, 10] = 1.0
-    else:
-        statistics[iteration, 10] = 0.0
+        draws[start + i] = rows[q + i]
+    row = iteration * N_STATISTICS
+    statistics[row] = scalars[LOGP]
+    statistics[row + 1] = mean_acceptance(scalars, counts)
+    statistics[row + 2] = scalars[STEP_SIZE_USED]
+    statistics[row + 3] = scalars[STEP_SIZE]
+    statistics[row + 4] = float(counts[TREE_DEPTH])
+    statistics[row + 5] = float(counts[N_STEPS])
+    statistics[row + 6] = float(counts[DIVERGING])
+    statistics[row + 7] = scalars[CHOSEN_ENERGY]
+    statistics[row + 8] = scalars[CHOSEN_ENERGY] - scalars[START_ENERGY]
+    statistics[row + 9] = scalars[MAX_ENERGY_ERROR]
+    statistics[row + 10] = float(counts[SATURATED])

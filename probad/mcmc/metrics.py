@@ -1,26 +1,42 @@
-"""The diagonal metric: momenta drawn from it, and its estimate from the draws of a warm-up window."""
+"""The diagonal metric: how it enters a trajectory, and its estimate from the draws of a warm-up window.
+
+Momenta are kept whitened, p = L^T v with the inverse mass L L^T and the usual momentum v: they are standard normal, the
+kinetic energy is half their square, and turns are told by their plain inner products, whatever the metric. Only `kick`
+and `drift` know L. A metric of another form is another such pair and another estimate.
+"""
 
 from __future__ import annotations
 
 import math
 
-from probad.mcmc.random import fill_normal
-from probad.mcmc.workspace import (
-    INVERSE_MASS,
-    MOMENTUM,
-    MOMENTUM_SCALE,
-    POSITION,
-    WELFORD_COUNT,
-    WELFORD_MEAN,
-    WELFORD_SUM,
-)
+from probad.mcmc.workspace import INVERSE_MASS, POSITION, SCALE, WELFORD_COUNT, WELFORD_MEAN, WELFORD_SUM
 
 
-def draw_momentum(rows, random, dim):
-    """Draw the momentum from a normal distribution whose covariance is the mass."""
-    fill_normal(random, rows, MOMENTUM, dim)
+def kick(rows, momentum, gradient, step, dim):
+    """Change the momentum: p += step L^T grad_logp.
+
+    Parameters
+    ----------
+    rows : (n_rows * dim,) array
+    momentum, gradient : int
+        Row that changes, row that is read.
+    step : float
+    dim : int
+    """
+    p = momentum * dim
+    g = gradient * dim
+    s = SCALE * dim
     for i in range(dim):
-        rows[MOMENTUM, i] = rows[MOMENTUM, i] * rows[MOMENTUM_SCALE, i]
+        rows[p + i] = rows[p + i] + step * rows[s + i] * rows[g + i]
+
+
+def drift(rows, position, momentum, step, dim):
+    """Change the position: q += step L p; the arguments are those of `kick`."""
+    q = position * dim
+    p = momentum * dim
+    s = SCALE * dim
+    for i in range(dim):
+        rows[q + i] = rows[q + i] + step * rows[s + i] * rows[p + i]
 
 
 def welford_add(rows, counts, dim):
@@ -29,29 +45,35 @@ def welford_add(rows, counts, dim):
     Source: Welford, Technometrics 4 (1962) 419.
     """
     counts[WELFORD_COUNT] = counts[WELFORD_COUNT] + 1
-    n = counts[WELFORD_COUNT]
+    n = float(counts[WELFORD_COUNT])
+    q = POSITION * dim
+    m = WELFORD_MEAN * dim
+    w = WELFORD_SUM * dim
     for i in range(dim):
-        delta = rows[POSITION, i] - rows[WELFORD_MEAN, i]
-        mean = rows[WELFORD_MEAN, i] + delta / n
-        rows[WELFORD_MEAN, i] = mean
-        rows[WELFORD_SUM, i] = rows[WELFORD_SUM, i] + delta * (rows[POSITION, i] - mean)
+        x = rows[q + i]
+        delta = x - rows[m + i]
+        mean = rows[m + i] + delta / n
+        rows[m + i] = mean
+        rows[w + i] = rows[w + i] + delta * (x - mean)
 
 
 def welford_reset(rows, counts, dim):
     """Forget all draws."""
     counts[WELFORD_COUNT] = 0
+    m = WELFORD_MEAN * dim
+    w = WELFORD_SUM * dim
     for i in range(dim):
-        rows[WELFORD_MEAN, i] = 0.0
-        rows[WELFORD_SUM, i] = 0.0
+        rows[m + i] = 0.0
+        rows[w + i] = 0.0
 
 
 def adopt_variances(rows, counts, dim):
     """Make the variances of the window the inverse mass, shrunk towards 1e-3 as Stan does: n of n + 5 parts."""
-    n = counts[WELFORD_COUNT]
-    if n < 2:
-        return
-    weight = n / (n + 5.0)
-    for i in range(dim):
-        variance = weight * rows[WELFORD_SUM, i] / (n - 1.0) + 1e-3 * (1.0 - weight)
-        rows[INVERSE_MASS, i] = variance
-        rows[MOMENTUM_SCALE, i] = 1.0 / math.sqrt(variance)
+    n = float(counts[WELFORD_COUNT])
+    if n >= 2.0:
+        weight = n / (n + 5.0)
+        w = WELFORD_SUM * dim
+        for i in range(dim):
+            variance = weight * rows[w + i] / (n - 1.0) + 1e-3 * (1.0 - weight)
+            rows[INVERSE_MASS * dim + i] = variance
+            rows[SCALE * dim + i] = math.sqrt(variance)

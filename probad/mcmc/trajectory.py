@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 
-from probad.mcmc.integrators import copy_row, kinetic_energy, leapfrog
-from probad.mcmc.metrics import draw_momentum
-from probad.mcmc.random import uniform
+from probad.mcmc.integrators import copy_row, leapfrog, note_energy_error, total_energy
+from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
     BEGIN,
@@ -26,13 +25,11 @@ from probad.mcmc.workspace import (
     DIVERGING,
     END,
     GRADIENT,
-    INVERSE_MASS,
     LEFT_GRADIENT,
     LEFT_MOMENTUM,
     LEFT_POSITION,
     LOG_WEIGHT,
     LOGP,
-    MAX_DELTA_ENERGY,
     MAX_ENERGY_ERROR,
     MAX_TREE_DEPTH,
     MOMENTUM,
@@ -44,6 +41,7 @@ from probad.mcmc.workspace import (
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     ROWS_PER_LEVEL,
+    SATURATED,
     STACK,
     START_ENERGY,
     STEP_SIZE,
@@ -67,33 +65,70 @@ def log_add_exp(a, b):
 def turns(rows, begin, end, rho, more, dim):
     """Whether a stretch of trajectory turns back: its ends do not both move along the sum of its momenta.
 
-    `begin` and `end` are rows of momenta. The sum is row `rho`, plus row `more` unless that is negative.
+    `begin` and `end` are rows of momenta; the sum is that of the rows `rho` and `more`.
     """
     along_begin = 0.0
     along_end = 0.0
+    b = begin * dim
+    e = end * dim
+    r = rho * dim
+    m = more * dim
     for i in range(dim):
-        r = rows[rho, i]
-        if more >= 0:
-            r = r + rows[more, i]
-        r = r * rows[INVERSE_MASS, i]
-        along_begin = along_begin + rows[begin, i] * r
-        along_end = along_end + rows[end, i] * r
+        total = rows[r + i] + rows[m + i]
+        along_begin = along_begin + rows[b + i] * total
+        along_end = along_end + rows[e + i] * total
     return not (along_begin > 0.0 and along_end > 0.0)
 
 
-def join_turns(rows, a_begin, a_end, a_rho, b, dim):
-    """Add the sum of momenta of subtree `b` to row `a_rho`, and tell whether the two stretches joined turn back.
+def join_turns(rows, a_begin, a_end, a_rho, b, size, dim):
+    """Whether two adjacent stretches of `size` states each, joined, turn back.
 
-    Besides the whole, each stretch is checked together with the nearest state of the other, where a turn can hide.
+    Besides the whole, each stretch is checked together with the nearest state of the other, where a turn can hide; for
+    two single states all three are the same.
     """
-    across = turns(rows, a_begin, b + BEGIN, a_rho, b + BEGIN, dim)
-    if not across:
-        across = turns(rows, a_end, b + END, b + RHO, a_end, dim)
-    for i in range(dim):
-        rows[a_rho, i] = rows[a_rho, i] + rows[b + RHO, i]
-    if across:
+    if turns(rows, a_begin, b + END, a_rho, b + RHO, dim):
         return True
-    return turns(rows, a_begin, b + END, a_rho, -1, dim)
+    if size == 1:
+        return False
+    if turns(rows, a_begin, b + BEGIN, a_rho, b + BEGIN, dim):
+        return True
+    return turns(rows, a_end, b + END, b + RHO, a_end, dim)
+
+
+def add_row(rows, source, target, dim):
+    """Add one row to another."""
+    a = source * dim
+    b = target * dim
+    for i in range(dim):
+        rows[b + i] = rows[b + i] + rows[a + i]
+
+
+def push_leaf(rows, momentum, subtree, dim):
+    """Make one state a subtree: its momentum is the first, the last and the sum."""
+    p = momentum * dim
+    b = (subtree + BEGIN) * dim
+    e = (subtree + END) * dim
+    r = (subtree + RHO) * dim
+    for i in range(dim):
+        x = rows[p + i]
+        rows[b + i] = x
+        rows[e + i] = x
+        rows[r + i] = x
+
+
+def weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, dim):
+    """Add the weight of a state to that of its subtree, and make it the candidate with its share of the sum."""
+    if error > 0.0:
+        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + math.exp(-error)
+    else:
+        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + 1.0
+    weight = log_add_exp(scalars[SUBTREE_LOG_WEIGHT], -error)
+    scalars[SUBTREE_LOG_WEIGHT] = weight
+    if leaf == 0 or uniform(random) < math.exp(-error - weight):
+        copy_row(rows, position, CANDIDATE_POSITION, dim)
+        copy_row(rows, gradient, CANDIDATE_GRADIENT, dim)
+        scalars[CANDIDATE_LOGP] = scalars[WALK_LOGP]
+        scalars[CANDIDATE_ENERGY] = energy
 
 
 def grow(address, ctx, rows, scalars, counts, random, position, gradient, momentum, sign, dim):
@@ -101,6 +136,8 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
 
     Parameters
     ----------
+    address, ctx, rows, scalars, counts, random, dim
+        As for `probad.mcmc.kernel.run_iterations`.
     position, gradient, momentum : int
         Rows of the end that walks.
     sign : float
@@ -114,48 +151,29 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
     """
     step = sign * scalars[STEP_SIZE]
     scalars[SUBTREE_LOG_WEIGHT] = NO_WEIGHT
-    n_subtrees = 0
+    top = STACK
     n_leaves = 1 << counts[TREE_DEPTH]
     for leaf in range(n_leaves):
         status = leapfrog(address, ctx, rows, scalars, position, gradient, momentum, WALK_LOGP, step, dim)
         if status == 2:
             return FATAL
         counts[N_STEPS] = counts[N_STEPS] + 1
-        if status != 0:
-            counts[DIVERGING] = 1
+        energy = total_energy(rows, scalars, momentum, WALK_LOGP, status, dim)
+        error = note_energy_error(scalars, counts, energy)
+        if counts[DIVERGING] != 0:
             return DIVERGED
-        energy = kinetic_energy(rows, momentum, dim) - scalars[WALK_LOGP]
-        error = energy - scalars[START_ENERGY]
-        if abs(error) > abs(scalars[MAX_ENERGY_ERROR]):
-            scalars[MAX_ENERGY_ERROR] = error
-        if not error < MAX_DELTA_ENERGY:
-            counts[DIVERGING] = 1
-            return DIVERGED
-        if error > 0.0:
-            scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + math.exp(-error)
-        else:
-            scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + 1.0
-        weight = log_add_exp(scalars[SUBTREE_LOG_WEIGHT], -error)
-        scalars[SUBTREE_LOG_WEIGHT] = weight
-        if leaf == 0 or uniform(random) < math.exp(-error - weight):
-            copy_row(rows, position, CANDIDATE_POSITION, dim)
-            copy_row(rows, gradient, CANDIDATE_GRADIENT, dim)
-            scalars[CANDIDATE_LOGP] = scalars[WALK_LOGP]
-            scalars[CANDIDATE_ENERGY] = energy
-        base = STACK + ROWS_PER_LEVEL * n_subtrees
-        copy_row(rows, momentum, base + BEGIN, dim)
-        copy_row(rows, momentum, base + END, dim)
-        copy_row(rows, momentum, base + RHO, dim)
-        n_subtrees = n_subtrees + 1
-        size = leaf + 1
-        while size % 2 == 0:
-            b = STACK + ROWS_PER_LEVEL * (n_subtrees - 1)
-            a = b - ROWS_PER_LEVEL
-            if join_turns(rows, a + BEGIN, a + END, a + RHO, b, dim):
+        weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, dim)
+        push_leaf(rows, momentum, top, dim)
+        size = 1
+        while (leaf + 1) % (2 * size) == 0:
+            under = top - ROWS_PER_LEVEL
+            if join_turns(rows, under + BEGIN, under + END, under + RHO, top, size, dim):
                 return TURNED
-            copy_row(rows, b + END, a + END, dim)
-            n_subtrees = n_subtrees - 1
-            size = size // 2
+            add_row(rows, top + RHO, under + RHO, dim)
+            copy_row(rows, top + END, under + END, dim)
+            top = under
+            size = 2 * size
+        top = top + ROWS_PER_LEVEL
     return GROWN
 
 
@@ -164,15 +182,9 @@ def goes_right(random):
     return uniform(random) < 0.5
 
 
-def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
-    """One transition of the chain: draw a momentum, grow a trajectory, move to a state chosen from it.
-
-    Returns
-    -------
-    int
-        0, or 2 if the density failed; the statistics of the transition are left in `scalars` and `counts`.
-    """
-    draw_momentum(rows, random, dim)
+def begin_trajectory(rows, scalars, counts, random, dim):
+    """Draw a momentum; the trajectory is the present state alone, and that is its choice."""
+    fill_normal(random, rows, MOMENTUM, dim)
     copy_row(rows, POSITION, LEFT_POSITION, dim)
     copy_row(rows, GRADIENT, LEFT_GRADIENT, dim)
     copy_row(rows, MOMENTUM, LEFT_MOMENTUM, dim)
@@ -182,7 +194,7 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
     copy_row(rows, MOMENTUM, TREE_RHO, dim)
     copy_row(rows, POSITION, CHOSEN_POSITION, dim)
     copy_row(rows, GRADIENT, CHOSEN_GRADIENT, dim)
-    scalars[START_ENERGY] = kinetic_energy(rows, MOMENTUM, dim) - scalars[LOGP]
+    scalars[START_ENERGY] = total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim)
     scalars[CHOSEN_LOGP] = scalars[LOGP]
     scalars[CHOSEN_ENERGY] = scalars[START_ENERGY]
     scalars[LOG_WEIGHT] = 0.0
@@ -191,6 +203,31 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
     counts[N_STEPS] = 0
     counts[TREE_DEPTH] = 0
     counts[DIVERGING] = 0
+    counts[SATURATED] = 0
+
+
+def choose_between_halves(rows, scalars, random, dim):
+    """Move the choice to the new half with a probability that favours it: its weight over that of the old half."""
+    gain = scalars[SUBTREE_LOG_WEIGHT] - scalars[LOG_WEIGHT]
+    if gain >= 0.0 or uniform(random) < math.exp(gain):
+        copy_row(rows, CANDIDATE_POSITION, CHOSEN_POSITION, dim)
+        copy_row(rows, CANDIDATE_GRADIENT, CHOSEN_GRADIENT, dim)
+        scalars[CHOSEN_LOGP] = scalars[CANDIDATE_LOGP]
+        scalars[CHOSEN_ENERGY] = scalars[CANDIDATE_ENERGY]
+    scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], scalars[SUBTREE_LOG_WEIGHT])
+
+
+def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
+    """One transition of the chain: draw a momentum, grow a trajectory, move to a state chosen from it.
+
+    The arguments are those of `probad.mcmc.kernel.run_iterations`.
+
+    Returns
+    -------
+    int
+        0, or 2 if the density failed; the statistics of the transition are left in `scalars` and `counts`.
+    """
+    begin_trajectory(rows, scalars, counts, random, dim)
     growing = True
     while growing and counts[TREE_DEPTH] < counts[MAX_TREE_DEPTH]:
         if goes_right(random):
@@ -207,19 +244,16 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
             )
         if outcome == FATAL:
             return 2
+        size = 1 << counts[TREE_DEPTH]
         counts[TREE_DEPTH] = counts[TREE_DEPTH] + 1
         if outcome == GROWN:
-            # progressive sampling, biased towards the new half
-            gain = scalars[SUBTREE_LOG_WEIGHT] - scalars[LOG_WEIGHT]
-            if gain >= 0.0 or uniform(random) < math.exp(gain):
-                copy_row(rows, CANDIDATE_POSITION, CHOSEN_POSITION, dim)
-                copy_row(rows, CANDIDATE_GRADIENT, CHOSEN_GRADIENT, dim)
-                scalars[CHOSEN_LOGP] = scalars[CANDIDATE_LOGP]
-                scalars[CHOSEN_ENERGY] = scalars[CANDIDATE_ENERGY]
-            scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], scalars[SUBTREE_LOG_WEIGHT])
-            growing = not join_turns(rows, far, NEAR_MOMENTUM, TREE_RHO, STACK, dim)
+            choose_between_halves(rows, scalars, random, dim)
+            growing = not join_turns(rows, far, NEAR_MOMENTUM, TREE_RHO, STACK, size, dim)
+            add_row(rows, STACK + RHO, TREE_RHO, dim)
         else:
             growing = False
+    if growing:
+        counts[SATURATED] = 1
     copy_row(rows, CHOSEN_POSITION, POSITION, dim)
     copy_row(rows, CHOSEN_GRADIENT, GRADIENT, dim)
     scalars[LOGP] = scalars[CHOSEN_LOGP]

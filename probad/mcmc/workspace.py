@@ -1,7 +1,8 @@
 """Where a chain keeps its numbers: the rows, scalars and counts that its kernels share.
 
 All vectors of a chain are rows of one array, all scalars and counters are places in two more, so that a kernel takes
-the same few arrays whatever it does, and a chain can be stored and resumed by storing them.
+the same few arrays whatever it does, and a chain can be stored and resumed by storing them. Kernels see each array
+flat: element i of a row is found at ``row * dim + i``.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 # --- rows: vectors of length dim ------------------------------------------------------------------------------------
-POSITION, GRADIENT, MOMENTUM = 0, 1, 2  # the state of the chain
+POSITION, GRADIENT, MOMENTUM = 0, 1, 2  # the state of the chain; momenta are whitened, see `probad.mcmc.metrics`
 LEFT_POSITION, LEFT_GRADIENT, LEFT_MOMENTUM = 3, 4, 5  # the two ends of a trajectory
 RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM = 6, 7, 8
 CANDIDATE_POSITION, CANDIDATE_GRADIENT = 9, 10  # the state chosen from the part of the trajectory being built
 CHOSEN_POSITION, CHOSEN_GRADIENT = 11, 12  # the state chosen from the whole trajectory
 INVERSE_MASS = 13
-MOMENTUM_SCALE = 14  # square root of the mass: the standard deviation of the momenta
+SCALE = 14  # square root of the inverse mass: the scale of each coordinate
 WELFORD_MEAN, WELFORD_SUM = 15, 16
 TREE_RHO = 17  # sum of the momenta over the trajectory
 NEAR_MOMENTUM = 18  # momentum at the end of the trajectory where it grows
@@ -37,9 +38,9 @@ N_SCALARS = 18
 # --- counts ---------------------------------------------------------------------------------------------------------
 ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
 AVERAGED, WELFORD_COUNT = 3, 4
-N_STEPS, TREE_DEPTH, DIVERGING, MAX_TREE_DEPTH, MAX_STEPS = 5, 6, 7, 8, 9
-ALGORITHM = 10
-N_COUNTS = 11
+N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 5, 6, 7, 8  # of the present trajectory
+MAX_TREE_DEPTH, MAX_STEPS, ALGORITHM = 9, 10, 11
+N_COUNTS = 12
 
 NUTS, STATIC = 0, 1  # values of ALGORITHM
 
@@ -59,6 +60,7 @@ STATISTICS = (
 )
 INTEGERS = ("tree_depth", "n_steps")
 FLAGS = ("diverging", "reached_max_treedepth")
+N_STATISTICS = 11
 
 MAX_DELTA_ENERGY = 1000.0  # an energy error beyond this is a divergence
 
@@ -77,7 +79,7 @@ class Workspace:
     schedule : (n_warmup,) int64 array
         What each warm-up iteration adapts; see `probad.mcmc.adaptation`.
     draws : (n_iterations, dim) float64 array, unconstrained
-    statistics : (n_iterations, len(STATISTICS)) float64 array
+    statistics : (n_iterations, N_STATISTICS) float64 array
     """
 
     rows: np.ndarray
@@ -101,27 +103,24 @@ class Workspace:
             random=random,
             schedule=schedule,
             draws=np.empty((n_iterations, dim)),
-            statistics=np.empty((n_iterations, len(STATISTICS))),
+            statistics=np.empty((n_iterations, N_STATISTICS)),
         )
         workspace.rows[INVERSE_MASS] = 1.0
-        workspace.rows[MOMENTUM_SCALE] = 1.0
+        workspace.rows[SCALE] = 1.0
         return workspace
 
-    def views(self) -> tuple[memoryview, ...]:
-        """The arrays as memory views, in the order in which the kernels take them.
+    def to_lists(self) -> tuple:
+        """The arrays flat, in the order in which the kernels take them, for kernels that run in Python.
 
-        Elements of a memory view are Python numbers, with which Python computes several times faster than with
-        NumPy's.
+        Python computes with the elements of a list about five times faster than with those of an array. Draws and
+        statistics, written once, are views of the arrays; the rest are copies for `take_back`.
         """
-        return tuple(
-            memoryview(a)
-            for a in (
-                self.rows,
-                self.scalars,
-                self.counts,
-                self.random,
-                self.schedule,
-                self.draws,
-                self.statistics,
-            )
-        )
+        state = [a.ravel().tolist() for a in (self.rows, self.scalars, self.counts, self.random, self.schedule)]
+        return (*state, memoryview(self.draws.ravel()), memoryview(self.statistics.ravel()))
+
+    def take_back(self, rows: list, scalars: list, counts: list, random: list, *_) -> None:
+        """Copy what kernels have done to the lists back into the arrays, the count of finished iterations last."""
+        self.rows.ravel()[:] = rows
+        self.scalars[:] = scalars
+        self.random[:] = random
+        self.counts[:] = counts

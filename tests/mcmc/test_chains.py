@@ -60,9 +60,17 @@ def test_warm_up_finds_the_scales_and_the_acceptance():
 def test_a_funnel_diverges_and_says_so():
     result = sample_chains(Funnel(8), NUTS(), draws=300, warmup=300, chains=2, seed=1)
     assert result.stats["diverging"].any()
-    deepest = sample_chains(Gaussian(np.diag([1e-6, 1.0])), NUTS(metric="unit", max_tree_depth=3), draws=20,
-                            warmup=50, chains=1, seed=1)  # fmt: skip
-    assert deepest.stats["reached_max_treedepth"].mean() > 0.5
+
+
+def test_a_depth_limit_is_told_where_it_stopped_a_trajectory():
+    def share(depth):
+        algorithm = NUTS(max_tree_depth=depth, target_accept=0.99)
+        result = sample_chains(Gaussian(np.eye(2)), algorithm, draws=100, warmup=100, chains=1, seed=1)
+        assert result.stats["tree_depth"].max() <= depth
+        return result.stats["reached_max_treedepth"].mean()
+
+    assert share(1) > 0.9
+    assert share(10) == 0
 
 
 @pytest.mark.parametrize("algorithm", [NUTS(), HMC()], ids=["nuts", "hmc"])

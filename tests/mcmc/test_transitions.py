@@ -1,4 +1,4 @@
-"""Trajectories and transitions: reversible, volume preserving, a correct tree, and an invariant target."""
+"""Trajectories and transitions: reversible, the right tree, the right choice, an invariant target."""
 
 from __future__ import annotations
 
@@ -8,62 +8,36 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from probad.mcmc import HMC, NUTS, trajectory
+from probad.mcmc import HMC, NUTS, integrators, static, trajectory
 from probad.mcmc import workspace as w
-from probad.mcmc.adaptation import warmup_schedule
-from probad.mcmc.integrators import leapfrog
-from probad.mcmc.intrinsics import PythonDensity
-from probad.mcmc.kernel import run_iterations
-from probad.mcmc.random import stream
+from probad.mcmc.random import fill_normal
+from tests.mcmc import reference
+from tests.mcmc.run import after_transitions, make_space, run, statistics, steps
 from tests.mcmc.targets import Funnel, Gaussian, Student
 
 COVARIANCE = np.array([[1.0, 0.6, 0.1], [0.6, 2.0, -0.3], [0.1, -0.3, 0.5]])
+FUNNEL_START = np.array([0.3, 1.0, -0.5, 0.2]), np.array([1.0, -0.4, 0.6, 0.1])
+MASS = np.array([0.5, 1.0, 2.0, 0.3])
 
 
-def _space(density, algorithm=None, *, position, step_size, n_draws=1, seed=0, warmup=0):
-    algorithm = algorithm or NUTS()
-    space = w.Workspace.allocate(
-        density.dim,
-        n_draws=n_draws,
-        schedule=warmup_schedule(warmup),
-        random=stream(seed, 0),
-        max_tree_depth=algorithm.max_tree_depth,
-    )
-    algorithm.write_to(space)
-    space.rows[w.POSITION] = position
-    space.scalars[w.LOGP], space.rows[w.GRADIENT] = density.logp_and_grad(np.asarray(position, dtype=float))
-    space.scalars[w.STEP_SIZE] = step_size
-    return space
-
-
-def _run(density, space, n):
-    address = PythonDensity(density.evaluate, space.rows, space.scalars)
-    return run_iterations(address, 0, *space.views(), n, density.dim)
-
-
-def _steps(density, position, momentum, step, n, inverse_mass=None):
-    """Position and momentum after n leapfrog steps."""
-    space = _space(density, position=position, step_size=1.0)
-    space.rows[w.MOMENTUM] = momentum
-    if inverse_mass is not None:
-        space.rows[w.INVERSE_MASS] = inverse_mass
-    address = PythonDensity(density.evaluate, space.rows, space.scalars)
-    for _ in range(n):
-        status = leapfrog(
-            address, 0, space.rows, space.scalars, w.POSITION, w.GRADIENT, w.MOMENTUM, w.LOGP, step, density.dim
-        )
-        assert status == 0
-    return space.rows[w.POSITION].copy(), space.rows[w.MOMENTUM].copy(), float(space.scalars[w.LOGP])
-
-
+# --- the integrator -----------------------------------------------------------------------------------------------
 def test_leapfrog_is_reversible():
     density = Funnel(4)
-    start = np.array([0.3, 1.0, -0.5, 0.2]), np.array([1.0, -0.4, 0.6, 0.1])
-    mass = np.array([0.5, 1.0, 2.0, 0.3])
-    q, p, _ = _steps(density, *start, 0.05, 30, mass)
-    back, minus, _ = _steps(density, q, -p, 0.05, 30, mass)
-    np.testing.assert_allclose(back, start[0], atol=1e-12)
-    np.testing.assert_allclose(-minus, start[1], atol=1e-12)
+    q, p, _ = steps(density, *FUNNEL_START, 0.05, 30, MASS)
+    assert np.abs(q - FUNNEL_START[0]).max() > 0.5
+    back, minus, _ = steps(density, q, -p, 0.05, 30, MASS)
+    np.testing.assert_allclose(back, FUNNEL_START[0], atol=1e-12)
+    np.testing.assert_allclose(-minus, FUNNEL_START[1], atol=1e-12)
+
+
+def test_leapfrog_in_whitened_momenta_is_leapfrog():
+    density, (q, whitened) = Funnel(4), FUNNEL_START
+    found = steps(density, q, whitened, 0.05, 20, MASS)
+    p = whitened / np.sqrt(MASS)
+    for _ in range(20):
+        q, p = reference.leapfrog(density, q, p, 0.05, MASS)
+    np.testing.assert_allclose(found[0], q, rtol=1e-12)
+    np.testing.assert_allclose(found[1], np.sqrt(MASS) * p, rtol=1e-12)
 
 
 def test_leapfrog_preserves_volume():
@@ -72,7 +46,7 @@ def test_leapfrog_preserves_volume():
     h = 1e-5
 
     def flow(x):
-        return np.concatenate(_steps(density, x[:3], x[3:], 0.1, 10)[:2])
+        return np.concatenate(steps(density, x[:3], x[3:], 0.1, 10)[:2])
 
     jacobian = np.array([(flow(start + h * e) - flow(start - h * e)) / (2 * h) for e in np.eye(6)]).T
     assert np.linalg.det(jacobian) == pytest.approx(1.0, abs=1e-7)
@@ -84,150 +58,159 @@ def test_the_energy_error_is_of_second_order():
     start = 0.5 * p @ p - density.logp(q)
 
     def error(step):
-        _, p1, logp = _steps(density, q, p, step, round(1.0 / step))
+        _, p1, logp = steps(density, q, p, step, round(1.0 / step))
         return abs(0.5 * p1 @ p1 - logp - start)
 
     assert error(0.05) / error(0.025) == pytest.approx(4.0, rel=0.1)
 
 
-# --- the tree, against the recursion of the paper -----------------------------------------------------------------
-def _turns(p_begin, p_end, rho, inverse_mass):
-    return not (p_begin @ (inverse_mass * rho) > 0 and p_end @ (inverse_mass * rho) > 0)
+# --- the tree, against recursion ------------------------------------------------------------------------------------
+def _steer(monkeypatch, whitened, signs):
+    """Fix the momentum and the directions of the next transitions."""
+    directions = iter(np.concatenate([signs] * 10_000))
+
+    def fixed(random, rows, row, dim):
+        rows[row * dim : (row + 1) * dim] = whitened.tolist()
+
+    monkeypatch.setattr(trajectory, "fill_normal", fixed)
+    monkeypatch.setattr(trajectory, "goes_right", lambda random: next(directions) > 0)
 
 
-def _build(states, inverse_mass):
-    """Whether the tree over `states`, a list of momenta of length 2^k, has a turn in itself or in any subtree."""
-    n = len(states)
-    if n == 1:
-        return False
-    a, b = states[: n // 2], states[n // 2 :]
-    if _build(a, inverse_mass) or _build(b, inverse_mass):
-        return True
-    rho_a, rho_b = np.sum(a, axis=0), np.sum(b, axis=0)
-    return (
-        _turns(a[0], b[-1], rho_a + rho_b, inverse_mass)
-        or _turns(a[0], b[0], rho_a + b[0], inverse_mass)
-        or _turns(a[-1], b[-1], rho_b + a[-1], inverse_mass)
-    )
-
-
-def _reference_tree(density, position, momentum, step, signs, inverse_mass, max_depth):
-    """Depth and number of steps of a NUTS tree grown in the given directions, by brute force."""
-    states = [momentum]
-    left = right = (position, momentum)
-    n_steps = 0
-    for depth in range(max_depth):
-        end = right if signs[depth] > 0 else left
-        new, turned = [], False
-        q, p = end
-        for leaf in range(2**depth):
-            q, p, _ = _steps(density, q, p, signs[depth] * step, 1, inverse_mass)
-            n_steps += 1
-            new.append(p)
-            size = leaf + 1
-            block = 1
-            while size % (2 * block) == 0 and not turned:  # each subtree is judged as soon as it is complete
-                block *= 2
-                turned = _build(new[-block:], inverse_mass)
-            if turned:
-                return depth + 1, n_steps
-        if signs[depth] > 0:
-            right = (q, p)
-            a, b = states, new
-        else:
-            left = (q, p)
-            a, b = states[::-1], new
-        rho_a, rho_b = np.sum(a, axis=0), np.sum(b, axis=0)
-        stop = (
-            _turns(a[0], b[-1], rho_a + rho_b, inverse_mass)
-            or _turns(a[0], b[0], rho_a + b[0], inverse_mass)
-            or _turns(a[-1], b[-1], rho_b + a[-1], inverse_mass)
-        )
-        states = states + new if signs[depth] > 0 else new[::-1] + states
-        if stop:
-            return depth + 1, n_steps
-    return max_depth, n_steps
-
-
-def test_the_tree_is_the_recursive_one(monkeypatch):
-    """Depth and steps agree with brute force over 200 random starts, directions and step sizes."""
-    density = Gaussian(COVARIANCE)
+@pytest.mark.parametrize("density", [Gaussian(COVARIANCE), Funnel(3)], ids=["gaussian", "funnel"])
+def test_the_tree_is_the_recursive_one(density, monkeypatch):
+    """Depth, steps, divergence, limit, acceptance and states agree for random starts, directions and step sizes."""
     rng = np.random.default_rng(0)
     inverse_mass = np.array([0.8, 1.7, 0.6])
-    depths = set()
-    for _ in range(200):
-        position, momentum = rng.normal(size=3), rng.normal(size=3)
-        step, signs = float(np.exp(rng.uniform(-3.0, 0.5))), rng.choice([-1.0, 1.0], 12)
-        space = _space(density, NUTS(max_tree_depth=7), position=position, step_size=step)
-        space.rows[w.INVERSE_MASS] = inverse_mass
-        directions = iter(signs)
-
-        def fixed_momentum(rows, random, dim, momentum=momentum):
-            for i in range(dim):
-                rows[w.MOMENTUM, i] = momentum[i]
-
-        monkeypatch.setattr(trajectory, "draw_momentum", fixed_momentum)
-        monkeypatch.setattr(trajectory, "goes_right", lambda random, directions=directions: next(directions) > 0)
-        assert _run(density, space, 1) == 0
-        found = int(space.counts[w.TREE_DEPTH]), int(space.counts[w.N_STEPS])
-        assert found == _reference_tree(density, position, momentum, step, signs, inverse_mass, 7)
-        depths.add(found[0])
-    assert len(depths) >= 5
-
-
-# --- invariance ---------------------------------------------------------------------------------------------------
-def _after_one_transition(density, exact, algorithm, step_size, n=4000):
-    out = np.empty((n, density.dim))
-    for k in range(n):
-        space = _space(density, algorithm, position=exact[k], step_size=step_size, seed=k)
-        assert _run(density, space, 1) == 0
-        out[k] = space.draws[0]
-    return out
+    seen = []
+    for k in range(200):
+        position, whitened = rng.normal(size=3), rng.normal(size=3)
+        step, signs, limit = float(np.exp(rng.uniform(-3.0, 0.7))), rng.choice([-1.0, 1.0], 12), int(rng.integers(1, 7))
+        space = make_space(
+            density, NUTS(max_tree_depth=limit), position=position, step_size=step, inverse_mass=inverse_mass, seed=k
+        )
+        _steer(monkeypatch, whitened, signs)
+        assert run(density, space, 1) == 0
+        momentum = whitened / np.sqrt(inverse_mass)
+        expected = reference.trajectory(density, position, momentum, step, signs, inverse_mass, limit)
+        row = {name: column[0] for name, column in statistics(space).items()}
+        facts = expected.depth, expected.n_steps, expected.diverging, expected.saturated
+        assert (row["tree_depth"], row["n_steps"], row["diverging"], row["reached_max_treedepth"]) == facts
+        assert row["acceptance_rate"] == pytest.approx(expected.acceptance, rel=1e-9, abs=1e-12)
+        assert np.abs(expected.states - space.draws[0]).max(axis=1).min() < 1e-9
+        seen.append(facts)
+    depths, _, diverging, saturated = map(set, zip(*seen, strict=True))
+    assert depths == {1, 2, 3, 4, 5, 6}
+    assert saturated == diverging == {False, True}
 
 
+@pytest.mark.parametrize(("seed", "step"), [(1, 0.9), (3, 1.3), (5, 0.45), (11, 1.1)])
+def test_states_are_chosen_with_the_right_probabilities(seed, step, monkeypatch):
+    """Uniform by weight inside a new half, biased towards it at the top: frequencies against exact chances."""
+    density = Gaussian(COVARIANCE)
+    rng = np.random.default_rng(seed)
+    position, whitened, signs = rng.normal(size=3), rng.normal(size=3), rng.choice([-1.0, 1.0], 4)
+    expected = reference.trajectory(density, position, whitened, step, signs, np.ones(3), 4)
+    assert len(expected.states) >= 4
+    directions = np.concatenate([signs[: expected.depth]] * 3000)
+    _steer(monkeypatch, whitened, directions)
+    moved = after_transitions(density, np.tile(position, (3000, 1)), NUTS(max_tree_depth=4), step, seed=seed)
+    distance = np.abs(moved[:, None] - expected.states).max(axis=-1)
+    assert distance.min(axis=1).max() < 1e-9
+    counts = np.bincount(distance.argmin(axis=1), minlength=len(expected.states))
+    possible = expected.probabilities > 1e-12
+    assert counts[~possible].sum() == 0
+    assert stats.chisquare(counts[possible], 3000 * expected.probabilities[possible]).pvalue > 1e-3
+
+
+# --- invariance -----------------------------------------------------------------------------------------------------
 TRANSITIONS = {"nuts": NUTS(max_tree_depth=4), "hmc": HMC(n_steps=3), "hmc length": HMC(trajectory_length=1.0)}
+PAIR = np.array([[1.0, 0.7], [0.7, 1.5]])
+
+
+def _student_p_value(algorithm, step_size, n_transitions=1, n=2500, density=None):
+    """Start from exact draws of Student's t; the p-value of the moved draws."""
+    exact = np.random.default_rng(1).standard_t(5, size=(n, 1))
+    moved = after_transitions(density or Student(1), exact, algorithm, step_size, n_transitions)
+    assert np.mean(moved != exact) > 0.3
+    return stats.kstest(moved[:, 0], stats.t(5).cdf).pvalue
+
+
+def _pair_p_value(algorithm, step_size, n_transitions=1, n=2500):
+    """The same for two correlated normals under a metric that is not theirs: the worst of three projections."""
+    exact = np.random.default_rng(2).multivariate_normal(np.zeros(2), PAIR, size=n)
+    moved = after_transitions(Gaussian(PAIR), exact, algorithm, step_size, n_transitions, np.array([0.5, 2.0]))
+    radius = np.einsum("ni,ij,nj->n", moved, np.linalg.inv(PAIR), moved)
+    standard = moved / np.sqrt(np.diag(PAIR))
+    return min(
+        stats.kstest(radius, stats.chi2(2).cdf).pvalue,
+        stats.kstest(standard[:, 0], "norm").pvalue,
+        stats.kstest(standard[:, 1], "norm").pvalue,
+    )
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
 @pytest.mark.parametrize("step_size", [0.3, 1.1])
 def test_a_transition_leaves_the_target_invariant(name, step_size):
     """Start from exact draws, at step sizes with a real rejection rate; the moved draws are still exact."""
-    rng = np.random.default_rng(1)
-    exact = rng.standard_t(5, size=(2500, 1))
-    moved = _after_one_transition(Student(1), exact, TRANSITIONS[name], step_size, n=2500)
-    assert np.mean(moved != exact) > 0.5
-    assert stats.kstest(moved[:, 0], stats.t(5).cdf).pvalue > 1e-3
+    assert _student_p_value(TRANSITIONS[name], step_size) > 1e-3
+    assert _pair_p_value(TRANSITIONS[name], step_size) > 1e-3
 
 
-def test_the_invariance_test_catches_a_gradient_that_does_not_belong_to_the_density():
-    """A planted bug in the acceptance: the energy of another density."""
+def _no_last_kick(address, ctx, rows, scalars, position, gradient, momentum, logp, step, dim):
+    integrators.kick(rows, momentum, gradient, 0.5 * step, dim)
+    integrators.drift(rows, position, momentum, step, dim)
+    return integrators.evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
 
+
+def _weigh_by_position(rows, scalars, random, position, gradient, energy, error, leaf, dim, real=trajectory.weigh_leaf):
+    real(rows, scalars, random, position, gradient, energy, 0.0, leaf, dim)
+
+
+def _check_the_top_alone(rows, a_begin, a_end, a_rho, b, size, dim, real=trajectory.join_turns):
+    return a_rho == w.TREE_RHO and real(rows, a_begin, a_end, a_rho, b, size, dim)
+
+
+def _too_fast(random, rows, row, dim):
+    fill_normal(random, rows, row, dim)
+    rows[row * dim] = 1.3 * rows[row * dim]
+
+
+# what is broken, where, and whether NUTS or HMC shows it
+BUGS = {
+    "nuts: a half kick is missing": (trajectory, "leapfrog", _no_last_kick, "nuts"),
+    "nuts: weights are ignored": (trajectory, "weigh_leaf", _weigh_by_position, "nuts"),
+    "nuts: subtrees are not checked": (trajectory, "join_turns", _check_the_top_alone, "nuts"),
+    "nuts: momenta are too large": (trajectory, "fill_normal", _too_fast, "nuts"),
+    "hmc: a half kick is missing": (static, "leapfrog", _no_last_kick, "hmc"),
+    "hmc: every end is accepted": (static, "uniform", lambda random: 0.0, "hmc"),
+    "hmc: momenta are too large": (static, "fill_normal", _too_fast, "hmc"),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_the_invariance_test_catches(bug, monkeypatch):
+    module, name, broken, algorithm = BUGS[bug]
+    monkeypatch.setattr(module, name, broken)
+    p_values = [f(TRANSITIONS[algorithm], 1.1, n_transitions=4) for f in (_student_p_value, _pair_p_value)]
+    print(bug, p_values)
+    assert min(p_values) < 1e-3
+
+
+def test_the_invariance_test_catches_the_energy_of_another_density():
     class Wrong(Student):
         def logp_and_grad(self, z):
             logp, grad = super().logp_and_grad(z)
             return 0.8 * logp, grad
 
-    rng = np.random.default_rng(1)
-    exact = rng.standard_t(5, size=(2500, 1))
-    moved = exact
-    for _ in range(3):
-        moved = _after_one_transition(Wrong(1), moved, NUTS(max_tree_depth=4), 1.1, n=2500)
-    assert stats.kstest(moved[:, 0], stats.t(5).cdf).pvalue < 1e-3
+    assert _student_p_value(TRANSITIONS["nuts"], 1.1, n_transitions=4, density=Wrong(1)) < 1e-3
 
 
-def test_stans_windows():
-    ends = np.flatnonzero(warmup_schedule(1000) == 2) + 1
-    assert ends.tolist() == [100, 150, 250, 450, 950]
-    assert (warmup_schedule(1000)[:75] == 0).all() and (warmup_schedule(1000)[950:] == 0).all()
-    assert (np.flatnonzero(warmup_schedule(100) == 2) + 1).tolist() == [90]
-    assert (warmup_schedule(10) == 0).all() and len(warmup_schedule(0)) == 0
-
-
+# --- statistics -----------------------------------------------------------------------------------------------------
 def test_statistics_mean_what_they_say():
     density = Gaussian(COVARIANCE)
-    space = _space(density, position=[0.5, 0.1, -0.2], step_size=0.7, n_draws=50)
-    _run(density, space, 50)
-    table = dict(zip(w.STATISTICS, space.statistics.T, strict=True))
+    space = make_space(density, position=[0.5, 0.1, -0.2], step_size=0.7, n_draws=50)
+    run(density, space, 50)
+    table = statistics(space)
     lp = [density.logp(z) for z in space.draws]
     np.testing.assert_allclose(table["lp"], lp, rtol=1e-12)
     assert (table["energy"] >= -table["lp"]).all()
@@ -235,3 +218,17 @@ def test_statistics_mean_what_they_say():
     assert (table["n_steps"] < 2.0 ** table["tree_depth"]).all()
     assert (np.abs(table["energy_error"]) <= np.abs(table["max_energy_error"]) + 1e-12).all()
     assert not math.isnan(table["max_energy_error"].sum())
+
+
+@pytest.mark.parametrize("algorithm", [NUTS(), HMC(n_steps=5)], ids=["nuts", "hmc"])
+def test_a_step_out_of_the_support_has_infinite_energy(algorithm):
+    class Wall(Gaussian):
+        def evaluate(self, *args):
+            return 1
+
+    density = Wall(np.eye(2))
+    space = make_space(density, algorithm, position=[1.0, 2.0], step_size=0.1)
+    assert run(density, space, 1) == 0
+    row = {name: column[0] for name, column in statistics(space).items()}
+    assert (row["diverging"], row["n_steps"], row["max_energy_error"], row["acceptance_rate"]) == (1, 1, math.inf, 0)
+    assert space.draws[0].tolist() == [1.0, 2.0]
