@@ -308,6 +308,11 @@ def _differentiated(x) -> bool:
     return False
 
 
+def is_foreign(x) -> bool:
+    """Tell whether `x` is an array of another module, such as CuPy's: it answers NumPy's functions, and stays there."""
+    return hasattr(type(x), "__array_function__") and not isinstance(x, np.ndarray | Box)
+
+
 def is_traced(x) -> bool:
     """Tell whether `x` is a traced value."""
     return type(x) is Box

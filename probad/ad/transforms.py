@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from probad.ad.constants import release
-from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, peel
+from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, is_foreign, peel
 from probad.ad.functions import as_operand
 from probad.errors import (
     ArgumentError,
@@ -75,7 +75,8 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
                     f"grad needs a function that returns a scalar; got an output of shape {value.shape} from "
                     f"{_name(f)}. Sum it, or use vjp or jvp."
                 )
-            grads = trace.sweep([(node, np.float64(1.0))] if node is not None else [], len(plain))
+            one = np.ones_like(peel(value)) if is_foreign(peel(value)) else np.float64(1.0)
+            grads = trace.sweep([(node, one)] if node is not None else [], len(plain))
             grads = rebuild([_finish(g, x) for g, x in zip(grads, plain, strict=True)])
             release(trace.held)
             if has_aux:
@@ -138,7 +139,7 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
         ]
         out_leaves, out_rebuild = flatten(f(*rebuild(boxes)))
         pairs = [_output(leaf, trace) for leaf in out_leaves]
-        dy = [np.zeros(y.shape)[()] if t is None else _own(t) for y, t in pairs]
+        dy = [_finish(t, y) for y, t in pairs]
     return out_rebuild([_own(y) for y, _ in pairs]), out_rebuild(dy)
 
 
@@ -198,9 +199,9 @@ def _input(x):
         if x.view is not None:
             x.view.refresh(x)
         return Box(x.value, x.owner, x.node)
-    array = np.asarray(x)
+    array = x if is_foreign(x) else np.asarray(x)
     if array.dtype == np.float64:
-        return array.copy()[()]
+        return array.copy() if is_foreign(x) else array.copy()[()]
     if array.dtype.kind == "O":
         return as_operand(array)
     if array.dtype.kind not in "fiub":
@@ -208,7 +209,7 @@ def _input(x):
             f"Only real numbers can be differentiated; got {type(x).__name__} of type {array.dtype}. Pass other "
             "arguments by keyword or in a closure, or choose argnums."
         )
-    return np.array(array, dtype=float)[()]
+    return array.astype(float) if is_foreign(x) else np.array(array, dtype=float)[()]
 
 
 def _mine(x, trace: Trace) -> bool:
@@ -223,13 +224,14 @@ def _output(out, trace: Trace):
         out.view.refresh(out)
     if _mine(out, trace):
         return out.value, out.node
-    return (out if type(out) is Box else np.float64(out) if np.ndim(out) == 0 else out), None
+    return (np.float64(out) if isinstance(out, int | float | np.generic) else out), None
 
 
 def _match(t, x, what: str, position: int):
     """A tangent or cotangent as float64 of the shape of `x`."""
     t = as_operand(t)
-    t = t if type(t) is Box else np.asarray(t, dtype=float)[()]
+    if not (type(t) is Box or is_foreign(t)):
+        t = np.asarray(t, dtype=float)[()]
     if t.shape != x.shape:
         raise ShapeError(f"The {what} at position {position} has shape {t.shape}; its primal has {x.shape}.")
     return t
@@ -237,11 +239,13 @@ def _match(t, x, what: str, position: int):
 
 def _finish(g, x):
     """A gradient the caller may keep and write to."""
-    return np.zeros(x.shape)[()] if g is None else _own(g)
+    if g is None:
+        return np.zeros_like(peel(x)) if is_foreign(peel(x)) else np.zeros(x.shape)[()]
+    return _own(g)
 
 
 def _own(g):
-    return np.array(g)[()] if isinstance(g, np.ndarray) else g
+    return g.copy() if isinstance(g, np.ndarray) or is_foreign(g) else g
 
 
 def _check_argnums(f, numbers, args) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import Box
+from probad.ad.core import Box, is_foreign
 from probad.ad.rules import shapes as s
 from probad.errors import ConversionError
 
 
 def as_operand(x):
     """Anything array-like as something a primitive takes; nested lists of traced scalars become one box."""
-    if type(x) is Box:
+    if type(x) is Box or is_foreign(x):
         return x
     array = np.asarray(x)
     if array.dtype.kind != "O":

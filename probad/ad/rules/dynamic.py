@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import Box, Primitive
+from probad.ad.core import Box, Primitive, peel
 from probad.ad.kinds import unbroadcast
 from probad.ad.rules.indexing import _scatter
 from probad.ad.rules.indexing import index as read
@@ -16,14 +16,14 @@ from probad.ad.rules.indexing import index as read
 
 # --- conditions -----------------------------------------------------------------------------------------------------
 def _select(condition, a, b):
-    condition = np.asarray(condition)
+    condition = _array(condition)
     return np.where(condition if condition.dtype.kind == "b" else condition > 0.5, a, b)[()]
 
 
 def _select_push(tangents, y, values, params):
     a, b = (0.0 if t is None else t for t in tangents[1:])
     if tangents[1] is None and tangents[2] is None:
-        return np.zeros(y.shape)
+        return np.zeros_like(peel(y))
     out = select(values[0], a, b)
     return out if out.shape == y.shape else np.broadcast_to(out, y.shape)
 
@@ -31,7 +31,7 @@ def _select_push(tangents, y, values, params):
 def _select_pull(k, g, y, values, params):
     shape = values[k].shape
     if k == 0:
-        return np.zeros(shape)
+        return np.zeros_like(peel(values[0]), dtype=float)
     out = select(values[0], g, 0.0) if k == 1 else select(values[0], 0.0, g)
     return out if out.shape == shape else unbroadcast(out, shape)
 
@@ -56,14 +56,19 @@ def fill(template: tuple, indices) -> tuple:
     return tuple(_whole(next(rest)) if part is HOLE else part for part in template)
 
 
+def _array(x):
+    """`x` as an array of whatever module it belongs to."""
+    return x if hasattr(x, "dtype") else np.asarray(x)
+
+
 def _whole(i):
-    i = np.asarray(i)
+    i = _array(i)
     return i if i.dtype.kind in "iu" else np.rint(i.astype(float)).astype(int)
 
 
 def _lookup_pull(k, g, y, values, params):
     if k:
-        return np.zeros(np.shape(values[k]))
+        return np.zeros_like(peel(values[k]), dtype=float)
     return deposit(g, *values[1:], shape=values[0].shape, **params)
 
 
@@ -72,7 +77,7 @@ lookup = Primitive(
     "lookup",
     lambda x, *indices, template: x[fill(template, indices)],
     lambda tangents, y, values, params: (
-        np.zeros(y.shape) if tangents[0] is None else lookup(tangents[0], *values[1:], **params)
+        np.zeros_like(peel(y)) if tangents[0] is None else lookup(tangents[0], *values[1:], **params)
     ),
     _lookup_pull,
     lambda rng: [((rng.normal(size=(4, 3)), np.array([2.0, 0.0, 2.0])), {"template": (HOLE, slice(1, None))})],
@@ -81,7 +86,7 @@ lookup = Primitive(
 
 def _deposit_pull(k, g, y, values, params):
     if k:
-        return np.zeros(np.shape(values[k]))
+        return np.zeros_like(peel(values[k]), dtype=float)
     return unbroadcast(lookup(g, *values[1:], template=params["template"]), values[0].shape)
 
 
@@ -90,7 +95,7 @@ deposit = Primitive(
     "deposit",
     lambda g, *indices, template, shape: _scatter(g, indices=[fill(template, indices)], shape=shape),
     lambda tangents, y, values, params: (
-        np.zeros(y.shape) if tangents[0] is None else deposit(tangents[0], *values[1:], **params)
+        np.zeros_like(peel(y)) if tangents[0] is None else deposit(tangents[0], *values[1:], **params)
     ),
     _deposit_pull,
     lambda rng: [((rng.normal(size=3), np.array([2.0, 0.0, 2.0])), {"template": (HOLE,), "shape": (4,)})],

@@ -74,7 +74,7 @@ scatter = Primitive(
 
 # --- assignment -----------------------------------------------------------------------------------------------------
 def _index_set(x, value, *, index):
-    out = np.array(x)
+    out = np.copy(x)
     out[index] = value
     return out
 

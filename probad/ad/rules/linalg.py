@@ -66,7 +66,7 @@ def _einsum_transpose(k, g, values, params):
 
 einsum = multilinear(
     "einsum",
-    lambda *operands, subscripts: np.asarray(np.einsum(subscripts, *operands))[()],
+    lambda *operands, subscripts: np.einsum(subscripts, *operands)[()],
     _einsum_transpose,
     lambda rng: [
         ((rng.normal(size=(2, 3)), rng.normal(size=(3, 4))), {"subscripts": "ij,jk->ik"}),
