@@ -1,7 +1,7 @@
 """An array type that stands in for a device array: it answers NumPy's protocols and refuses to become a NumPy array.
 
-Like CuPy's arrays it mixes with Python and NumPy scalars, and with its own kind, and with nothing else. Code that runs on
-it makes no hidden transfer.
+Like CuPy's arrays it mixes with Python and NumPy scalars, and with its own kind, and with nothing else. Code that runs
+on it makes no hidden transfer.
 """
 
 from __future__ import annotations
