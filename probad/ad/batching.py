@@ -42,6 +42,8 @@ def batches(*names: str) -> Callable:
 
 
 def _shape(x) -> tuple:
+    if type(x) is float or type(x) is int:
+        return ()
     return x.shape if hasattr(x, "shape") else np.shape(x)
 
 
@@ -87,10 +89,11 @@ for _name in ("iscomplexobj", "isrealobj", "result_type", "can_cast", "array_rep
          "isposinf", "iscomplex", "isreal")  # fmt: skip
 def elementwise(primitive, n, values, batched, params):
     """Bring the elements to one number of axes; NumPy's broadcasting does the rest."""
-    rank = max(len(_shape(v)) - b for v, b in zip(values, batched, strict=True))
+    ranks = [len(_shape(v)) - b for v, b in zip(values, batched, strict=True)]
+    rank = max(ranks)
     if "condition" in params:
         rank = max(rank, np.ndim(params["condition"]))
-    if rank:
+    if rank and any(b and r < rank for b, r in zip(batched, ranks, strict=True)):
         values = [_padded(v, rank) if b else v for v, b in zip(values, batched, strict=True)]
     return primitive(*values, **params)
 
