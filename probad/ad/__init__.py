@@ -6,6 +6,8 @@ from probad.ad.checkpoint import checkpoint, checkpointed_loop
 from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
 from probad.ad.custom import custom_derivative
+from probad.ad.derivative import derivative
+from probad.ad.function_valued import curried_grad, curried_jvp
 from probad.ad.implicit import fixed_point, root
 from probad.ad.jacobians import hessian, hvp, jacobian, linearize
 from probad.ad.sparse import (
@@ -28,7 +30,10 @@ __all__ = [
     "checkpoint",
     "checkpointed_loop",
     "curl",
+    "curried_grad",
+    "curried_jvp",
     "custom_derivative",
+    "derivative",
     "directional_derivative",
     "divergence",
     "fixed_point",
