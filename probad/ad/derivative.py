@@ -171,16 +171,17 @@ def _extrapolated(f, x, step, want_error, name):
     Large steps can agree with each other on something wrong, of a function that oscillates between them. So a table
     with steps a hundred times smaller is made as well; where the two disagree, that one is believed.
     """
-    columns = []
+    columns, rounding = [], EPS * np.abs(f(x))
     for i in range(x.size):
-        along = lambda h, unit=(np.arange(x.size) == i): f(x + h * unit)
+        unit = np.arange(x.size) == i
+        along = lambda h: f(x + h * unit)
         h = step or 0.1 * max(1.0, abs(x[i]))
         value, error = richardson(along, h, n_levels=10)
         if step is None:
             near, near_error = richardson(along, h / 100, n_levels=10)
-            better = (near_error < error) | ~(np.abs(value - near) <= 10 * (error + near_error))
+            better = (100 * near_error < error) | ~(np.abs(value - near) <= 10 * (error + near_error))
             value, error = np.where(better, near, value), np.where(better, near_error, error)
-        columns.append((value, error))
+        columns.append((value, error + rounding / h))
     return tuple(np.stack(part, axis=1) for part in zip(*columns, strict=True))
 
 
