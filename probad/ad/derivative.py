@@ -171,17 +171,19 @@ def _extrapolated(f, x, step, want_error, name):
     Large steps can agree with each other on something wrong, of a function that oscillates between them. So a table
     with steps a hundred times smaller is made as well; where the two disagree, that one is believed.
     """
-    columns, rounding = [], EPS * np.abs(f(x))
+    columns = []
+    rounding = EPS * np.abs(f(x)) * 1.6**9  # of the last of ten levels, in units of one over the first step
     for i in range(x.size):
         unit = np.arange(x.size) == i
         along = lambda h: f(x + h * unit)
         h = step or 0.1 * max(1.0, abs(x[i]))
         value, error = richardson(along, h, n_levels=10)
+        error = error + rounding / h
         if step is None:
             near, near_error = richardson(along, h / 100, n_levels=10)
             better = (100 * near_error < error) | ~(np.abs(value - near) <= 10 * (error + near_error))
-            value, error = np.where(better, near, value), np.where(better, near_error, error)
-        columns.append((value, error + rounding / h))
+            value, error = np.where(better, near, value), np.where(better, near_error + 100 * rounding / h, error)
+        columns.append((value, error))
     return tuple(np.stack(part, axis=1) for part in zip(*columns, strict=True))
 
 
