@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from probad.ad.core import raw
 from probad.ad.dispatch import implements
 from probad.ad.functions.operands import as_operand, axes_of
 from probad.ad.rules import shapes as s
@@ -26,7 +27,9 @@ def reshape(a, /, shape=None, order="C", **newshape):
 
 @implements(np.ravel)
 def ravel(a, order="C"):
-    return reshape(a, -1, order=order)
+    flat = reshape(a, -1, order=order)
+    contiguous = getattr(getattr(raw(flat), "flags", None), "c_contiguous", True)
+    return flat if contiguous else s.copy(flat)  # as NumPy's: one that is not contiguous is copied
 
 
 @implements(np.transpose, np.permute_dims)
