@@ -1,6 +1,7 @@
 """Automatic differentiation of plain NumPy code: forward and reverse mode, nested to any depth."""
 
 from probad.ad import array as _array  # gives boxes their NumPy behaviour  # noqa: F401
+from probad.ad.anomaly import anomaly_mode
 from probad.ad.batch import vmap
 from probad.ad.checkpoint import checkpoint, checkpointed_loop
 from probad.ad.checks import check_grads
@@ -26,6 +27,7 @@ __all__ = [
     "Box",
     "Primitive",
     "SparsePlan",
+    "anomaly_mode",
     "check_grads",
     "checkpoint",
     "checkpointed_loop",

@@ -16,8 +16,8 @@ import numpy as np
 
 from probad.ad.batch import vmap
 from probad.ad.constants import release
-from probad.ad.core import ReverseTrace
 from probad.ad.transforms import (
+    REVERSE,
     _check_argnums,
     _finish,
     _input,
@@ -54,7 +54,7 @@ class Tape:
 
     def __init__(self, f: Callable, primals: Sequence):
         leaves, self.rebuild = flatten(list(primals))
-        with ReverseTrace() as trace, _translate_errors():
+        with REVERSE.get()() as trace, _translate_errors():
             self.inputs = [_input(leaf) for leaf in leaves]
             out_leaves, self.out_rebuild = flatten(f(*self.rebuild([trace.input(x) for x in self.inputs])))
             pairs = [_output(leaf, trace) for leaf in out_leaves]
@@ -266,12 +266,12 @@ def _blocks(tape: Tape, mode: str) -> list[list]:
         products = in_batches(tape.push, unit_vectors, into, n_inputs, tape.batch_width())
         columns = [_cut(p, into) for p in products]
         return [
-            [np.reshape(np.moveaxis(part, 0, -1), s + t) for part, t in zip(parts, into, strict=True)]
+            [_own(np.reshape(np.moveaxis(part, 0, -1), s + t)) for part, t in zip(parts, into, strict=True)]
             for parts, s in zip(columns, out, strict=True)
         ]
     products = in_batches(tape.pull, unit_vectors, out, n_outputs, tape.batch_width())
     rows = [_cut(p, out) for p in products]
-    return [[np.reshape(parts[j], s + t) for parts, t in zip(rows, into, strict=True)] for j, s in enumerate(out)]
+    return [[_own(np.reshape(parts[j], s + t)) for parts, t in zip(rows, into, strict=True)] for j, s in enumerate(out)]
 
 
 def batch_width(largest: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ from probad.errors import (
     did_you_mean,
 )
 from probad.tree import flatten, map_leaves
+
+# The traces in use; `probad.ad.anomaly` puts others in their place.
+FORWARD: ContextVar[type] = ContextVar("forward", default=ForwardTrace)
+REVERSE: ContextVar[type] = ContextVar("reverse", default=ReverseTrace)
 
 
 def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *, has_aux: bool = False) -> Callable:
@@ -60,7 +65,7 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
     @functools.wraps(f)
     def value_and_grad_of_f(*args, **kwargs):
         _check_argnums(f, numbers, args)
-        with ReverseTrace() as trace, _translate_errors():
+        with REVERSE.get()() as trace, _translate_errors():
             leaves, rebuild = flatten([args[i] for i in numbers] if several else args[argnums])
             plain = [_input(leaf) for leaf in leaves]
             boxed = rebuild([trace.input(x) for x in plain])
@@ -132,7 +137,7 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
     directions, _ = flatten(list(tangents))
     if len(leaves) != len(directions):
         raise ArgumentError(f"jvp got {len(leaves)} primal arrays and {len(directions)} tangents; they must match.")
-    with ForwardTrace() as trace, _translate_errors():
+    with FORWARD.get()() as trace, _translate_errors():
         plain = [_input(leaf) for leaf in leaves]
         boxes = [
             Box(x, trace, _match(t, x, "tangent", i)) for i, (x, t) in enumerate(zip(plain, directions, strict=True))
@@ -160,7 +165,7 @@ def vjp(f: Callable, *primals) -> tuple[Any, Callable]:
     (np.float64(3.0), np.float64(2.0))
     """
     leaves, rebuild = flatten(list(primals))
-    with ReverseTrace() as trace, _translate_errors():
+    with REVERSE.get()() as trace, _translate_errors():
         plain = [_input(leaf) for leaf in leaves]
         out_leaves, out_rebuild = flatten(f(*rebuild([trace.input(x) for x in plain])))
         pairs = [_output(leaf, trace) for leaf in out_leaves]
