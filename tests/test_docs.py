@@ -49,7 +49,8 @@ def test_links_lead_somewhere(page):
 
 def test_the_index_names_every_page():
     index = (ROOT / "docs" / "index.md").read_text()
-    assert not [page.name for page in PAGES[1:] if page.name != "index.md" and f"({page.name})" not in index]
+    names = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]]
+    assert not [name for name in names if name != "index.md" and f"({name})" not in index]
 
 
 def test_the_second_command_of_the_readme_is_what_is_run_before_a_change_is_accepted():

@@ -266,12 +266,18 @@ def _blocks(tape: Tape, mode: str) -> list[list]:
         products = in_batches(tape.push, unit_vectors, into, n_inputs, tape.batch_width())
         columns = [_cut(p, into) for p in products]
         return [
-            [_own(np.reshape(np.moveaxis(part, 0, -1), s + t)) for part, t in zip(parts, into, strict=True)]
+            [_shaped(np.moveaxis(part, 0, -1), s + t) for part, t in zip(parts, into, strict=True)]
             for parts, s in zip(columns, out, strict=True)
         ]
     products = in_batches(tape.pull, unit_vectors, out, n_outputs, tape.batch_width())
     rows = [_cut(p, out) for p in products]
-    return [[_own(np.reshape(parts[j], s + t)) for parts, t in zip(rows, into, strict=True)] for j, s in enumerate(out)]
+    return [[_shaped(parts[j], s + t) for parts, t in zip(rows, into, strict=True)] for j, s in enumerate(out)]
+
+
+def _shaped(part, shape: tuple):
+    """A block in its shape; a single number as a number."""
+    block = np.reshape(part, shape)
+    return block if shape else block[()]
 
 
 def batch_width(largest: int) -> int:
