@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,6 +201,8 @@ def sample_chains(
     KeyboardInterrupt
         If the user interrupts before the first draw after warm-up; later, the draws so far are returned.
     """
+    if not isinstance(algorithm, NUTS | HMC):
+        raise ArgumentError(f"The algorithm must be NUTS(...) or HMC(...); got {algorithm!r}.")
     check_count("draws", draws, 1, None)
     check_count("warmup", warmup, 0, None)
     check_count("chains", chains, 1, None)
@@ -208,14 +211,13 @@ def sample_chains(
         check_count("cores", cores, 1, None)
     starts = _starts(init, chains, density.dim)
     start_time = time.perf_counter()
-    running = [
-        Chain(density.fork(), algorithm, i, draws=draws, warmup=warmup, seed=int(seed), init=starts[i])
-        for i in range(chains)
-    ]
     if cores is None:
         cores = (os.cpu_count() or 1) if density.address else 1
+    running: list[Chain] = []
     interrupted = False
     try:
+        for i, start in enumerate(starts):
+            running.append(Chain(density.fork(), algorithm, i, draws=draws, warmup=warmup, seed=int(seed), init=start))
         (_in_turn if cores == 1 else _in_threads)(running, progress, cores)
     except KeyboardInterrupt:
         interrupted = True
@@ -227,7 +229,8 @@ def sample_chains(
         "chains": int(chains),
         "seed": int(seed),
     }
-    return _collect(running, settings, time.perf_counter() - start_time, interrupted, keep_warmup)
+    seconds = time.perf_counter() - start_time
+    return _collect(running, settings, seconds, interrupted, keep_warmup)
 
 
 def _starts(init, chains: int, dim: int) -> list:
@@ -253,37 +256,52 @@ def _in_turn(chains: list[Chain], progress: Progress | None, cores: int) -> None
 
 
 def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> None:
-    """Advance each chain in a thread; this one reports, and tells them to stop on an interrupt."""
+    """Advance the chains by turns in several threads; this one reports, and tells them to stop on an interrupt."""
+    waiting = deque(chains)
     stop = threading.Event()
 
-    def run(chain: Chain) -> None:
-        while chain.done < chain.total and not stop.is_set():
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                chain = waiting.popleft()
+            except IndexError:  # each chain that is left has a thread
+                return
             chain.advance(CHUNK_SECONDS)
+            if chain.done < chain.total:
+                waiting.append(chain)
 
-    with ThreadPoolExecutor(min(cores, len(chains))) as pool:
-        futures = [pool.submit(run, chain) for chain in chains]
-        try:
-            while not all(f.done() for f in futures):
-                time.sleep(CHUNK_SECONDS)
-                for chain, future in zip(chains, futures, strict=True):
-                    chain.report(progress)
-                    if future.done():
-                        future.result()
-        finally:
-            stop.set()
-    for chain, future in zip(chains, futures, strict=True):
-        future.result()
+    futures: list[Future] = []
+    try:
+        with ThreadPoolExecutor(min(cores, len(chains))) as pool:
+            futures += [pool.submit(work) for _ in range(min(cores, len(chains)))]
+            try:
+                while not all(f.done() for f in futures):
+                    time.sleep(CHUNK_SECONDS)
+                    for future in futures:
+                        if future.done():
+                            future.result()
+                    for chain in chains:
+                        chain.report(progress)
+            finally:
+                stop.set()
+    finally:  # a failure in a thread goes before an interrupt, or it would be lost
+        for future in futures:
+            if future.done():
+                future.result()
+    for chain in chains:
         chain.report(progress)
 
 
 def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:
     """Cut the chains to one length and name the columns."""
-    n_warmup = int(chains[0].space.counts[N_WARMUP])
+    n_warmup = settings["warmup"]
     begun = [c for c in chains if c.done > n_warmup]
     if not begun:
+        done = max((c.done for c in chains), default=0)
         raise KeyboardInterrupt(
-            f"Interrupted during warm-up, after {max(c.done for c in chains)} of {n_warmup} iterations: there are no "
-            "draws yet."
+            f"Interrupted during warm-up, after {done} of {n_warmup} iterations: there are no draws yet."
+            if n_warmup
+            else "Interrupted before the first draw."
         )
     end = min(c.done for c in begun)
 

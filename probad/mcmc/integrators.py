@@ -59,7 +59,7 @@ def total_energy(rows, scalars, momentum, logp, status, dim):
     for i in range(dim):
         kinetic = kinetic + rows[p + i] * rows[p + i]
     energy = 0.5 * kinetic - scalars[logp]
-    if energy == energy:
+    if abs(energy) < math.inf:  # neither infinite nor NaN
         return energy
     return math.inf
 

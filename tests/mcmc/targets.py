@@ -39,3 +39,28 @@ class Student(LogDensity):
 
     def logp_and_grad(self, z):
         return float(-3.0 * np.log1p(z[0] ** 2 / 5)), np.array([-6.0 * z[0] / (5 + z[0] ** 2)])
+
+
+class EightSchools(LogDensity):
+    """Eight schools, non-centred, over (mu, log tau, effects); its gradient by hand."""
+
+    def __init__(self, y, sigma):
+        self.y, self.precision = np.asarray(y), np.asarray(sigma) ** -2.0
+        super().__init__(2 + len(self.y))
+
+    def logp_and_grad(self, z):
+        mu, u, effect = z[0], z[1], z[2:]
+        tau = np.exp(u)
+        residual = self.precision * (self.y - mu - tau * effect)
+        ratio = (tau / 5) ** 2
+        logp = u - mu**2 / 50 - np.log1p(ratio) - 0.5 * (effect @ effect + residual @ (residual / self.precision))
+        grad = np.empty(self.dim)
+        grad[0] = residual.sum() - mu / 25
+        grad[1] = 1 - 2 * ratio / (1 + ratio) + tau * (residual @ effect)
+        grad[2:] = tau * residual - effect
+        return float(logp), grad
+
+    def named(self, draws):
+        """Draws of mu, tau and theta from unconstrained draws."""
+        mu, tau = draws[..., 0], np.exp(draws[..., 1])
+        return {"mu": mu, "tau": tau, "theta": mu[..., None] + tau[..., None] * draws[..., 2:]}

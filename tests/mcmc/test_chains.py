@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models import eight_schools
 from probad.density import LogDensity
-from probad.errors import ArgumentError, InitializationError
+from probad.errors import ArgumentError, DensityError, InitializationError
 from probad.mcmc import HMC, NUTS, chains, sample_chains
-from probad.output import import_arviz
-from tests.mcmc.targets import Funnel, Gaussian, Student
+from tests.mcmc.scores import moment_scores, z_score
+from tests.mcmc.targets import EightSchools, Funnel, Gaussian, Student
 from tests.tolerances import MONTE_CARLO
-
-
-def _z_scores(draws, mean, sd):
-    """Means and mean squares of (chain, draw) columns against the truth, in standard errors."""
-    az = import_arviz()
-    scores = []
-    for k in range(draws.shape[-1]):
-        x = draws[..., k]
-        for values, truth in ((x, mean[k]), ((x - mean[k]) ** 2, sd[k] ** 2)):
-            ess = float(az.ess(np.ascontiguousarray(values), method="mean"))
-            scores.append((values.mean() - truth) / (values.std() / math.sqrt(ess)))
-    return np.array(scores)
-
 
 ALGORITHMS = {"nuts": NUTS(), "hmc": HMC(trajectory_length=2.0), "hmc steps": HMC(n_steps=7)}
 
@@ -36,14 +29,41 @@ def test_a_correlated_gaussian(name):
     a = rng.normal(size=(4, 4))
     covariance = a @ a.T + np.diag([0.01, 1.0, 25.0, 1.0])
     result = sample_chains(Gaussian(covariance), ALGORITHMS[name], draws=1000, warmup=600, chains=4, seed=2)
-    z = _z_scores(result.draws, np.zeros(4), np.sqrt(np.diag(covariance)))
+    z = moment_scores(result.draws, np.zeros(4), np.sqrt(np.diag(covariance)))
     assert np.abs(z).max() < MONTE_CARLO
     assert not result.stats["diverging"].any()
 
 
+def test_an_ill_conditioned_gaussian():
+    """Scales over four decades, rotated in pairs so that no diagonal metric is right."""
+    sd = np.logspace(-2, 2, 10)
+    turn = np.eye(10)
+    for k in range(0, 10, 2):
+        turn[k : k + 2, k : k + 2] = [[0.8, 0.6], [-0.6, 0.8]]
+    covariance = turn @ np.diag(sd**2) @ turn.T
+    result = sample_chains(Gaussian(covariance), NUTS(), draws=700, warmup=500, chains=2, seed=8)
+    z = moment_scores(result.draws, np.zeros(10), np.sqrt(np.diag(covariance)))
+    assert np.abs(z).max() < MONTE_CARLO
+    assert 0.5 < np.sqrt(np.mean(z**2)) < 1.5
+
+
+def test_eight_schools_has_the_posterior_of_quadrature():
+    data = eight_schools.data()
+    density = EightSchools(data["y"], data["sigma"])
+    result = sample_chains(density, NUTS(target_accept=0.95), draws=1000, warmup=500, chains=4, seed=12)
+    assert result.stats["diverging"].mean() < 0.005
+    for name, values in density.named(result.draws).items():
+        mean, sd = eight_schools.reference()[name]
+        columns = values.reshape(*values.shape[:2], -1)
+        for k, (truth, scale) in enumerate(np.broadcast(mean, sd)):
+            x = columns[..., k]
+            assert abs(z_score(x, truth)) < MONTE_CARLO, name
+            assert abs(z_score((x - truth) ** 2, scale**2)) < MONTE_CARLO, name
+
+
 def test_heavy_tails():
     result = sample_chains(Student(1), NUTS(), draws=3000, warmup=500, chains=4, seed=3)
-    assert np.abs(_z_scores(result.draws, [0.0], [math.sqrt(5 / 3)])[0]) < MONTE_CARLO
+    assert np.abs(moment_scores(result.draws, [0.0], [math.sqrt(5 / 3)])[0]) < MONTE_CARLO
     share = np.mean(np.abs(result.draws) > 2.570582)  # the 97.5 % point of t with 5 degrees of freedom
     assert share == pytest.approx(0.05, abs=0.01)
 
@@ -121,6 +141,92 @@ def test_an_interrupt_before_the_first_draw_says_so():
         sample_chains(Interrupting(100), NUTS(), draws=3000, warmup=1000, chains=1, seed=1)
 
 
+def test_an_interrupt_while_chains_start_says_so():
+    class Slow(Gaussian):
+        def logp_and_grad(self, z):
+            raise KeyboardInterrupt
+
+    for warmup, words in ((10, "after 0 of 10 iterations"), (0, "before the first draw")):
+        with pytest.raises(KeyboardInterrupt, match=words):
+            sample_chains(Slow(np.eye(1)), NUTS(), draws=5, warmup=warmup, chains=2, seed=1)
+
+
+SIGNALLED = """
+import json, os, signal, sys, threading, time
+import numpy as np
+from probad.mcmc import NUTS, sample_chains
+from tests.mcmc.targets import Gaussian
+cores, warmup = int(sys.argv[1]), int(sys.argv[2])
+sent = []
+def progress(chain, done, total, warming_up, n_divergent, step_size):
+    if not sent and chain == 2 and done > min(warmup, 400) + 20:
+        sent.append(0.0)
+        def send():
+            time.sleep(0.02)
+            sent[0] = time.perf_counter()
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=send).start()
+try:
+    result = sample_chains(Gaussian(np.eye(3)), NUTS(), draws=10**5, warmup=warmup, chains=3, seed=4, cores=cores,
+                           progress=progress)
+    found = {"shape": result.draws.shape, "interrupted": result.interrupted, "sum": float(result.draws[:, :5].sum())}
+except KeyboardInterrupt as error:
+    found = {"error": str(error)}
+print(json.dumps({**found, "seconds": time.perf_counter() - sent[0]}))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
+@pytest.mark.parametrize("cores", [1, 2, 3])
+@pytest.mark.parametrize("warmup", [50, 10**6], ids=["draws", "warm-up"])
+def test_ctrl_c_stops_a_process_with_its_draws(cores, warmup):
+    """A real signal, at any moment of one thread or several: what is finished comes back, and soon."""
+    root = Path(__file__).parents[2]
+    run = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(cores), str(warmup)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = json.loads(run.stdout)
+    print(found)
+    if warmup > 50:
+        assert "Interrupted during warm-up, after" in found["error"]
+    else:
+        n_chains, n_draws, dim = found["shape"]
+        assert found["interrupted"]
+        assert 1 <= n_chains <= 3 and 0 < n_draws < 10**5 and dim == 3
+        if n_chains == 3 and n_draws >= 5:
+            whole = sample_chains(Gaussian(np.eye(3)), NUTS(), draws=5, warmup=50, chains=3, seed=4)
+            assert found["sum"] == float(whole.draws.sum())
+    assert found["seconds"] < 5.0  # half a second on a machine with nothing else to do
+
+
+def test_a_failure_goes_before_an_interrupt():
+    """The density of one thread fails while the user presses Ctrl-C."""
+    failing = threading.Event()
+
+    class Failing(Gaussian):
+        n_calls = 0
+        evaluate = LogDensity.evaluate
+
+        def logp_and_grad(self, z):
+            self.n_calls += 1
+            if self.n_calls > 500:
+                failing.set()
+                raise ZeroDivisionError("the user's own mistake")
+            return super().logp_and_grad(z)
+
+    def progress(*args):
+        failing.wait(10)
+        raise KeyboardInterrupt
+
+    with pytest.raises(ZeroDivisionError, match="the user's own mistake"):
+        sample_chains(Failing(np.eye(2)), NUTS(), draws=10**5, warmup=0, chains=2, seed=1, cores=2, progress=progress)
+
+
 @pytest.mark.parametrize("cores", [1, 2])
 def test_an_exception_in_the_density_is_not_lost(cores):
     class Failing(Gaussian):
@@ -133,6 +239,74 @@ def test_an_exception_in_the_density_is_not_lost(cores):
 
     with pytest.raises(ZeroDivisionError, match="the user's own mistake"):
         sample_chains(Failing(np.eye(2)), NUTS(), draws=500, warmup=100, chains=2, seed=1, cores=cores)
+
+
+def test_failures_without_an_exception_say_what_is_known():
+    class Mute(Gaussian):
+        def evaluate(self, *args):
+            return 2
+
+    with pytest.raises(DensityError, match="chain 0 reported a failure but kept no exception"):
+        sample_chains(Mute(np.eye(2)), NUTS(), draws=5, warmup=0, chains=1, seed=1)
+
+    class Noise(Gaussian):
+        n_calls = 0
+
+        def logp_and_grad(self, z):
+            self.n_calls += 1
+            return -10.0 * self.n_calls, np.zeros(self.dim)
+
+    with pytest.raises(DensityError, match="Chain 0: the energy changes over one step however short"):
+        sample_chains(Noise(np.eye(2)), NUTS(), draws=5, warmup=5, chains=1, seed=1)
+
+
+def test_an_exception_at_the_starting_point_is_not_lost():
+    class Failing(Gaussian):
+        def logp_and_grad(self, z):
+            raise ZeroDivisionError("the user's own mistake")
+
+    with pytest.raises(ZeroDivisionError, match="the user's own mistake"):
+        sample_chains(Failing(np.eye(2)), NUTS(), draws=5, warmup=5, chains=1, seed=1)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_progress_tells_the_state_of_each_chain(cores, monkeypatch):
+    monkeypatch.setattr(chains, "CHUNK_SECONDS", 0.002)
+    calls = []
+    sample_chains(
+        Funnel(4),
+        NUTS(),
+        draws=80,
+        warmup=80,
+        chains=2,
+        seed=1,
+        cores=cores,
+        progress=lambda *args: calls.append(args),
+    )
+    for number in (0, 1):
+        done = [c[1] for c in calls if c[0] == number]
+        assert done == sorted(done)
+        assert done[-1] == 160
+        assert len(set(done)) > 2
+    assert {c[2] for c in calls} == {160}
+    assert all(c[3] == (c[1] < 80) for c in calls)
+    assert all(c[5] > 0 for c in calls)
+
+
+def test_a_density_gets_its_context():
+    class Scaled(Gaussian):
+        ctx = 9
+
+        def evaluate(self, ctx, position, logp_out, grad_out):
+            logp_out[0] = -0.5 * ctx * float(position @ position)
+            grad_out[:] = -ctx * position
+            return 0
+
+        def logp_and_grad(self, z):
+            return -4.5 * float(z @ z), -9.0 * z
+
+    result = sample_chains(Scaled(np.eye(1)), NUTS(), draws=600, warmup=300, chains=1, seed=1)
+    assert result.draws.std() == pytest.approx(1 / 3, rel=0.15)
 
 
 def test_the_edge_of_the_support_is_a_divergence_not_an_error():
@@ -195,6 +369,11 @@ def test_numbers_out_of_range(name):
 def test_settings_check_themselves(make, words):
     with pytest.raises(ArgumentError, match=words):
         make()
+
+
+def test_an_algorithm_is_nuts_or_hmc():
+    with pytest.raises(ArgumentError, match=r"must be NUTS\(...\) or HMC\(...\); got 'nuts'"):
+        sample_chains(Gaussian(np.eye(3)), "nuts", draws=1, warmup=0, chains=1, seed=0)
 
 
 def test_one_draw_without_warm_up():
