@@ -203,6 +203,8 @@ def _input(x):
     if type(x) is Box:
         if x.view is not None:
             x.view.refresh(x)
+        if x.dtype.kind != "f":  # integers in a batch
+            return x.astype(float)
         return Box(x.value, x.owner, x.node)
     array = x if is_foreign(x) else np.asarray(x)
     if array.dtype == np.float64:

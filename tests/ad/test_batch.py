@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 from probad import numerics
-from probad.ad import grad, hvp, jvp, stop_gradient, value_and_grad, vjp, vmap
+from probad.ad import checkpoint, custom_derivative, grad, hvp, jvp, stop_gradient, value_and_grad, vjp, vmap
 from probad.ad.batching import BATCHERS, one_by_one
 from probad.errors import ArgumentError, ConversionError, InPlaceError, LeakedValueError, ShapeError
 from tests.tolerances import EXACT
@@ -144,6 +144,24 @@ def test_values_traced_outside_are_the_same_for_all():
     value, g = value_and_grad(f)(c)
     assert value == pytest.approx(np.sum(1.5 * X[:, 0] + np.maximum(X[:, 0], 0.1)))
     np.testing.assert_allclose(g, [np.sum(X[:, 0]), np.sum(X[:, 0] <= 0.1)])
+
+
+def test_integers_in_a_batch_are_differentiated_as_reals():
+    np.testing.assert_allclose(vmap(grad(lambda x: x**-1))(np.arange(1, 4)), -1 / np.arange(1.0, 4.0) ** 2)
+
+
+def test_functions_that_are_one_operation_keep_their_derivatives():
+    @custom_derivative(jvp_fn=lambda y, args, tangents: 3.0 * tangents[0])
+    def exp(x):  # named like a primitive that has a batching rule
+        return np.round(x)
+
+    again = checkpoint(lambda x: np.sum(np.exp(np.sin(x)) * x))
+    x = X[:, 0]
+    np.testing.assert_array_equal(vmap(exp)(x), np.round(x))
+    np.testing.assert_array_equal(vmap(grad(exp))(x), np.full(5, 3.0))
+    np.testing.assert_array_equal(grad(lambda x: np.sum(vmap(exp)(x)))(x), np.full(5, 3.0))
+    _agrees(grad(again), X)
+    np.testing.assert_allclose(grad(lambda x: np.sum(vmap(again)(x)))(X), vmap(grad(again))(X), rtol=EXACT)
 
 
 def test_pullbacks_can_be_batched():
