@@ -19,6 +19,7 @@ from probad.ad.sparse import (
     sparse_jacobian_plan,
 )
 from probad.ad.taylor import taylor
+from probad.ad.trace_table import graph, trace_table
 from probad.ad.transforms import grad, jvp, stop_gradient, value_and_grad, vjp
 from probad.ad.vector_calculus import curl, directional_derivative, divergence, laplacian
 
@@ -40,6 +41,7 @@ __all__ = [
     "divergence",
     "fixed_point",
     "grad",
+    "graph",
     "hessian",
     "hvp",
     "is_traced",
@@ -55,6 +57,7 @@ __all__ = [
     "sparse_jacobian_plan",
     "stop_gradient",
     "taylor",
+    "trace_table",
     "value_and_grad",
     "vjp",
     "vmap",
