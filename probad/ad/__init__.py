@@ -11,6 +11,7 @@ from probad.ad.derivative import derivative
 from probad.ad.function_valued import curried_grad, curried_jvp
 from probad.ad.implicit import fixed_point, root
 from probad.ad.jacobians import hessian, hvp, jacobian, linearize
+from probad.ad.least_squares import ResidualBlock, least_squares
 from probad.ad.sparse import (
     SparsePlan,
     sparse_hessian,
@@ -27,6 +28,7 @@ __all__ = [
     "PRIMITIVES",
     "Box",
     "Primitive",
+    "ResidualBlock",
     "SparsePlan",
     "anomaly_mode",
     "check_grads",
@@ -48,6 +50,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "laplacian",
+    "least_squares",
     "linearize",
     "peel",
     "root",
