@@ -208,7 +208,7 @@ def _input(x):
         return Box(x.value, x.owner, x.node)
     array = x if is_foreign(x) else np.asarray(x)
     if array.dtype == np.float64:
-        return array.copy() if is_foreign(x) else array.copy()[()]
+        return array.copy() if is_foreign(x) else array.copy(order="K")[()]
     if array.dtype.kind == "O":
         return as_operand(array)
     if array.dtype.kind not in "fiub":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from probad.ad.core import Box, peel, raw
+from probad.ad.core import PRIMITIVES, Box, peel, raw
 
 # For each primitive that makes views: `put_back(base, new, params)`, the base with the view's new content in place.
 PUT_BACK: dict[str, Callable] = {}
@@ -37,7 +37,13 @@ class View:
         """Put the content of the view `box`, just written, back into its base and that one's own base."""
         base = self.base
         overwrite(base, PUT_BACK[self.primitive.name](base, box, self.params))
+        # made again from its base, so that it keeps the strides that decide whether views of it are views
+        adopt(box, self.primitive(base, **self.params))
         self.seen = base.version
+
+
+def _strides(x):
+    return getattr(peel(x), "strides", None)
 
 
 def view_of(primitive, base, params: dict, y) -> View | None:
@@ -67,6 +73,8 @@ def adopt(box: Box, new) -> None:
 
 def overwrite(box: Box, new) -> None:
     """Write `new` over the whole of `box`, as ``box[...] = new`` does."""
+    if box.view is None and _strides(new) != _strides(box):
+        new = PRIMITIVES["index_set"](box, new, index=...)  # strides decide what is a view of it: they must stay
     adopt(box, new)
     if box.view is not None:
         box.view.write(box)
