@@ -48,7 +48,9 @@ def _line(primitive, args, params, rng):
     if primitive.name in ("cholesky", "eigh"):
         directions = [d + np.swapaxes(d, -1, -2) for d in directions]
     weights = rng.uniform(0.5, 1.5, np.shape(primitive(*args, **params)))
-    return lambda s: np.sum(weights * primitive(*[a + s * d for a, d in zip(args, directions, strict=True)], **params))
+    f, free = oracles.bind(primitive, args, params)
+    directions = [directions[k] for k in oracles.free(primitive, args)]
+    return lambda s: np.sum(weights * f(*[a + s * d for a, d in zip(free, directions, strict=True)]))
 
 
 def _nested(f, order):

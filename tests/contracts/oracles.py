@@ -6,6 +6,8 @@ import mpmath as mp
 import numpy as np
 from scipy import special
 
+from probad.ad.kinds import refusals
+
 
 def _root(f, slope, start):
     """The zero of `f` by Newton's method from a floating-point approximation."""
@@ -43,6 +45,53 @@ def _inverse_gamma(a, p):
 def _inverse_beta(a, b, p):
     start = special.betaincinv(float(a), float(b), float(p))
     return _root(lambda x: _beta(a, b, x) - p, lambda x: _beta_density(a, b, x), start)
+
+
+def _degree(f):
+    return lambda n, *args: f(int(n), *args)
+
+
+def _student_density(df, t):
+    front = mp.gamma((df + 1) / 2) / mp.gamma(df / 2) / mp.sqrt(mp.pi * df)
+    return front * (1 + t * t / df) ** (-(df + 1) / 2)
+
+
+def _student(df, t):
+    tail = _beta(df / 2, mp.mpf(1) / 2, df / (df + t * t)) / 2
+    return tail if t < 0 else 1 - tail
+
+
+def _inverse_student(df, p):
+    return _root(lambda t: _student(df, t) - p, lambda t: _student_density(df, t), special.stdtrit(float(df), float(p)))
+
+
+def _secant(f, start):
+    """The zero of `f` near a floating-point approximation, without its derivative."""
+    x = mp.mpf(float(start))
+    return mp.re(mp.findroot(f, (x, x * (1 + mp.mpf(10) ** -8)), tol=mp.mpf(10) ** (6 - 2 * mp.mp.dps), verify=False))
+
+
+def _wright(a, b, x):
+    return mp.fsum(x**k * mp.rgamma(a * k + b) / mp.factorial(k) for k in range(100))
+
+
+def _box_cox(x, k):
+    return (x**k - 1) / k
+
+
+def _inverse_box_cox(z, k):
+    return (k * z + 1) ** (1 / k)
+
+
+def _owens_t(h, a):
+    def density(t):
+        return mp.exp(-h * h * (1 + t * t) / 2) / (1 + t * t)
+
+    return mp.quad(density, [0, a / 2, a], method="gauss-legendre", maxdegree=5) / (2 * mp.pi)
+
+
+def _shifted_jacobi(n, p, q, x):
+    return mp.jacobi(n, p - q, q - 1, 2 * x - 1) / mp.binomial(2 * n + p - 1, n)
 
 
 def _choose(better):
@@ -124,6 +173,111 @@ ELEMENTWISE = {
     "betaincc": lambda a, b, x: 1 - _beta(a, b, x),
     "betaincinv": _inverse_beta,
     "betainccinv": lambda a, b, q: _inverse_beta(a, b, 1 - q),
+    "btdtria": lambda p, b, x: _secant(lambda a: _beta(a, b, x) - p, special.btdtria(float(p), float(b), float(x))),
+    "btdtrib": lambda a, p, x: _secant(lambda b: _beta(a, b, x) - p, special.btdtrib(float(a), float(p), float(x))),
+    "chdtriv": lambda p, x: _secant(lambda v: _lower_gamma(v / 2, x / 2) - p, special.chdtriv(float(p), float(x))),
+    "gdtrib": lambda a, p, x: _secant(
+        lambda b: _lower_gamma(b, a * x) - p, special.gdtrib(float(a), float(p), float(x))
+    ),
+    "pdtrik": lambda p, m: _secant(lambda k: 1 - _lower_gamma(k + 1, m) - p, special.pdtrik(float(p), float(m))),
+    "stdtr": _student,
+    "stdtrit": _inverse_student,
+    "owens_t": _owens_t,
+    "ndtri_exp": lambda y: mp.sqrt(2) * mp.erfinv(2 * mp.exp(y) - 1),
+    "erfi": mp.erfi,
+    "dawsn": lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x),
+    "loggamma": mp.loggamma,
+    "poch": mp.rf,
+    "binom": mp.binomial,
+    "exprel": lambda x: (mp.exp(x) - 1) / x,
+    "powm1": lambda a, b: a**b - 1,
+    "boxcox": _box_cox,
+    "boxcox1p": lambda x, k: _box_cox(1 + x, k),
+    "inv_boxcox": _inverse_box_cox,
+    "inv_boxcox1p": lambda z, k: _inverse_box_cox(z, k) - 1,
+    "exp10": lambda x: mp.power(10, x),
+    "cosm1": lambda x: mp.cos(x) - 1,
+    "sindg": lambda x: mp.sin(x * mp.pi / 180),
+    "cosdg": lambda x: mp.cos(x * mp.pi / 180),
+    "tandg": lambda x: mp.tan(x * mp.pi / 180),
+    "cotdg": lambda x: mp.cot(x * mp.pi / 180),
+    "radian": lambda d, m, s: (d + m / 60 + s / 3600) * mp.pi / 180,
+    "huber": lambda d, r: r * r / 2 if abs(r) <= d else d * (abs(r) - d / 2),
+    "pseudo_huber": lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1),
+    "kl_div": lambda p, q: p * mp.log(p / q) - p + q,
+    "rel_entr": lambda p, q: p * mp.log(p / q),
+    "jv": mp.besselj,
+    "jve": mp.besselj,
+    "yv": mp.bessely,
+    "yve": mp.bessely,
+    "yn": mp.bessely,
+    "iv": mp.besseli,
+    "ive": lambda v, x: mp.exp(-x) * mp.besseli(v, x),
+    "kv": mp.besselk,
+    "kn": mp.besselk,
+    "kve": lambda v, x: mp.exp(x) * mp.besselk(v, x),
+    "k0": lambda x: mp.besselk(0, x),
+    "k1": lambda x: mp.besselk(1, x),
+    "k0e": lambda x: mp.exp(x) * mp.besselk(0, x),
+    "k1e": lambda x: mp.exp(x) * mp.besselk(1, x),
+    "y0": lambda x: mp.bessely(0, x),
+    "y1": lambda x: mp.bessely(1, x),
+    "struve": mp.struveh,
+    "modstruve": mp.struvel,
+    "ber": lambda x: mp.ber(0, x),
+    "bei": lambda x: mp.bei(0, x),
+    "ker": lambda x: mp.ker(0, x),
+    "kei": lambda x: mp.kei(0, x),
+    "berp": lambda x: (mp.ber(1, x) + mp.bei(1, x)) / mp.sqrt(2),
+    "beip": lambda x: (mp.bei(1, x) - mp.ber(1, x)) / mp.sqrt(2),
+    "kerp": lambda x: (mp.ker(1, x) + mp.kei(1, x)) / mp.sqrt(2),
+    "keip": lambda x: (mp.kei(1, x) - mp.ker(1, x)) / mp.sqrt(2),
+    "airy_ai": mp.airyai,
+    "airy_aip": lambda x: mp.airyai(x, derivative=1),
+    "airy_bi": mp.airybi,
+    "airy_bip": lambda x: mp.airybi(x, derivative=1),
+    "fresnel_s": mp.fresnels,
+    "fresnel_c": mp.fresnelc,
+    "hyp2f1": mp.hyp2f1,
+    "hyp1f1": mp.hyp1f1,
+    "hyp0f1": mp.hyp0f1,
+    "hyperu": mp.hyperu,
+    "wright_bessel": _wright,
+    "log_wright_bessel": lambda a, b, x: mp.log(_wright(a, b, x)),
+    "wrightomega": lambda x: mp.re(mp.lambertw(mp.exp(x))),
+    "exp1": mp.e1,
+    "expi": mp.ei,
+    "expn": mp.expint,
+    "spence": lambda x: mp.re(mp.polylog(2, 1 - x)),
+    "sine_integral": mp.si,
+    "cosine_integral": mp.ci,
+    "sinh_integral": mp.shi,
+    "cosh_integral": mp.chi,
+    "ellipk": mp.ellipk,
+    "ellipkm1": lambda p: mp.ellipk(1 - p),
+    "ellipe": mp.ellipe,
+    "ellipkinc": mp.ellipf,
+    "ellipeinc": mp.ellipe,
+    "ellipj_sn": lambda u, m: mp.ellipfun("sn", u, m),
+    "ellipj_cn": lambda u, m: mp.ellipfun("cn", u, m),
+    "ellipj_dn": lambda u, m: mp.ellipfun("dn", u, m),
+    "ellipj_ph": lambda u, m: mp.atan2(mp.ellipfun("sn", u, m), mp.ellipfun("cn", u, m)),
+    "agm": mp.agm,
+    "eval_legendre": _degree(mp.legendre),
+    "eval_chebyt": _degree(mp.chebyt),
+    "eval_chebyu": _degree(mp.chebyu),
+    "eval_chebyc": _degree(lambda n, x: 2 * mp.chebyt(n, x / 2)),
+    "eval_chebys": _degree(lambda n, x: mp.chebyu(n, x / 2)),
+    "eval_hermite": _degree(mp.hermite),
+    "eval_hermitenorm": _degree(lambda n, x: mp.hermite(n, x / mp.sqrt(2)) / mp.sqrt(2) ** n),
+    "eval_laguerre": _degree(lambda n, x: mp.laguerre(n, 0, x)),
+    "eval_genlaguerre": _degree(mp.laguerre),
+    "eval_gegenbauer": _degree(mp.gegenbauer),
+    "eval_jacobi": _degree(mp.jacobi),
+    "eval_sh_legendre": _degree(lambda n, x: mp.legendre(n, 2 * x - 1)),
+    "eval_sh_chebyt": _degree(lambda n, x: mp.chebyt(n, 2 * x - 1)),
+    "eval_sh_chebyu": _degree(lambda n, x: mp.chebyu(n, 2 * x - 1)),
+    "eval_sh_jacobi": _degree(_shifted_jacobi),
     "zeta": lambda s, q: mp.zeta(s, q),
     "zetac": lambda s: mp.zeta(s) - 1,
     "i0": lambda x: mp.besseli(0, x),
@@ -281,3 +435,22 @@ def exact(primitive):
     if name in ELEMENTWISE:
         return np.vectorize(ELEMENTWISE[name], otypes=[object])
     return ARRAY.get(name, primitive.impl)
+
+
+def free(primitive, args) -> list[int]:
+    """The positions of the arguments that have a derivative."""
+    refused = refusals(primitive.name) or [False] * len(args)
+    return [k for k, refuses in enumerate(refused) if not refuses]
+
+
+def bind(primitive, args, params, fixed=None):
+    """The primitive as a function of the arguments that have a derivative, and these; `fixed` holds the others."""
+    positions = free(primitive, args)
+
+    def f(*values):
+        full = list(args if fixed is None else fixed)
+        for k, value in zip(positions, values, strict=True):
+            full[k] = value
+        return primitive(*full, **params)
+
+    return f, tuple(args[k] for k in positions)

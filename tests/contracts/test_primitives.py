@@ -16,7 +16,6 @@ import pytest
 import probad.ad.array  # noqa: F401  (registers all rules)
 from probad.ad import PRIMITIVES, grad, jvp, vjp
 from probad.ad.core import Primitive
-from probad.ad.kinds import refusals
 from tests.contracts import oracles
 
 TOLERANCE = {0: 1e-12, 1: 1e-12, 2: 1e-10, 3: 1e-8}
@@ -32,29 +31,10 @@ def _number(x):
 _numbers = np.vectorize(_number, otypes=[object])
 
 
-def _free(primitive, args):
-    """The positions of the arguments that have a derivative."""
-    refused = refusals(primitive.name) or [False] * len(args)
-    return [k for k, refuses in enumerate(refused) if not refuses]
-
-
-def _bind(primitive, args, params):
-    """The primitive as a function of the arguments that have a derivative, and these."""
-    free = _free(primitive, args)
-
-    def f(*values):
-        full = list(args)
-        for k, value in zip(free, values, strict=True):
-            full[k] = value
-        return primitive(*full, **params)
-
-    return f, tuple(args[k] for k in free)
-
-
 def _line(primitive, args, params, rng):
     """The primitive along a random line, as a function of one number: in float64 and exactly."""
     directions = [rng.uniform(0.5, 1.0, np.shape(a)) * rng.choice([-1.0, 1.0], np.shape(a)) * 0.3 for a in args]
-    free = _free(primitive, args)
+    free = oracles.free(primitive, args)
     if primitive.name in ("cholesky", "eigh"):  # functions of symmetric matrices
         directions = [d + np.swapaxes(d, -1, -2) for d in directions]
     weights = rng.uniform(0.5, 1.5, np.shape(primitive(*args, **params)))
@@ -108,7 +88,7 @@ def test_transposes_agree(name):
     rng = np.random.default_rng(1)
     primitive = PRIMITIVES[name]
     for args, params in primitive.examples(rng):
-        f, args = _bind(primitive, args, params)
+        f, args = oracles.bind(primitive, args, params)
         v = tuple(rng.normal(size=np.shape(a)) for a in args)
         y, dy = jvp(f, args, v)
         w = rng.normal(size=np.shape(y))
@@ -125,7 +105,7 @@ def test_outputs_and_gradients_keep_shapes_and_arguments(name):
     primitive = PRIMITIVES[name]
     for args, params in primitive.examples(rng):
         shape = np.shape(primitive.impl(*args, **params))
-        f, args = _bind(primitive, args, params)
+        f, args = oracles.bind(primitive, args, params)
         before = [np.array(a) for a in args]
         y, pullback = vjp(f, *args)
         assert np.shape(y) == shape

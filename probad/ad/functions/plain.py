@@ -9,8 +9,8 @@ from probad.ad.core import peel
 from probad.ad.dispatch import implements
 from probad.ad.functions.operands import as_operand
 from probad.ad.kinds import constant
+from probad.ad.rules import bessel, indexing, special
 from probad.ad.rules import elementwise as e
-from probad.ad.rules import indexing, special
 
 for _function in (
     np.argmax, np.argmin, np.argsort, np.searchsorted, np.nonzero, np.flatnonzero, np.count_nonzero, np.any, np.all,
@@ -59,6 +59,11 @@ def bincount(x, /, weights=None, minlength=0):
     return indexing.scatter(as_operand(weights), indices=[(x,)], shape=(n,))
 
 
+@implements(np.sinc)
+def sinc(x):
+    return special.sinc(as_operand(x))
+
+
 @implements(np.i0)
 def i0(x):
-    return special.i0(e.absolute(x))
+    return bessel.i0(e.absolute(x))

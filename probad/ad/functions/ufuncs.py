@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 from probad.ad import dispatch
 from probad.ad.core import peel
+from probad.ad.rules import bessel as b
 from probad.ad.rules import elementwise as e
+from probad.ad.rules import hypergeometric as h
+from probad.ad.rules import incomplete, probability
 
 
 def divmod_(a, b):
@@ -37,3 +41,28 @@ def nextafter(a, b):
 
 
 dispatch.UFUNCS.update({np.divmod: divmod_, np.modf: modf, np.frexp: frexp, np.ldexp: ldexp, np.nextafter: nextafter})
+
+
+# --- SciPy ----------------------------------------------------------------------------------------------------------
+def _each(*primitives):
+    """One primitive for each output of a ufunc."""
+    return lambda *args: tuple(primitive(*args) for primitive in primitives)
+
+
+dispatch.UFUNCS.update(
+    {
+        special.airy: _each(b.airy_ai, b.airy_aip, b.airy_bi, b.airy_bip),
+        special.fresnel: _each(b.fresnel_s, b.fresnel_c),
+        special.sici: _each(h.sine_integral, h.cosine_integral),
+        special.shichi: _each(h.sinh_integral, h.cosh_integral),
+        special.ellipj: _each(h.ellipj_sn, h.ellipj_cn, h.ellipj_dn, h.ellipj_ph),
+    }
+)
+dispatch.UFUNCS.update({getattr(special, name): function for name, function in probability.COMPOSITIONS.items()})
+# special.zeta is a Python function around two ufuncs that are not public
+for _name, _function in {
+    "_zeta": lambda s, q: incomplete.zeta_derivative(0, s, q),
+    "_riemann_zeta": lambda s: incomplete.zeta_derivative(0, s, np.float64(1.0)),
+}.items():
+    if hasattr(special._ufuncs, _name):
+        dispatch.UFUNCS[getattr(special._ufuncs, _name)] = _function
