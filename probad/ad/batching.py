@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from probad.ad.core import PRIMITIVES, Box
+from probad.ad.core import PRIMITIVES, Box, is_foreign, raw
 from probad.ad.kinds import PARTIALS, Constant
-from probad.ad.rules import dynamic, indexing, shapes
+from probad.ad.rules import dynamic, indexing, like, shapes
 from probad.errors import ConversionError
 
 BATCHERS: dict[str, Callable] = {}
@@ -174,9 +174,14 @@ def _join(primitive, n, values, batched, params):
 
 
 # --- elements -------------------------------------------------------------------------------------------------------
-def _positions(index, shape: tuple) -> np.ndarray:
-    """The flat positions that an index reaches, in the shape of what it reads."""
-    return np.arange(int(np.prod(shape))).reshape(shape)[index]
+def _counts(x, n: int):
+    """The integers 0 to n - 1, of the array module of `x`."""
+    return like.counts(x, n) if is_foreign(raw(x)) else np.arange(n)
+
+
+def _positions(index, shape: tuple, x):
+    """The flat positions that an index reaches in the elements of `x`, in the shape of what it reads."""
+    return _counts(x, int(np.prod(shape))).reshape(shape)[index]
 
 
 def _region_rank(index, shape: tuple) -> int:
@@ -198,7 +203,7 @@ def _index(primitive, n, values, batched, params):
     x, index = values[0], params["index"]
     if indexing.is_basic(index):
         return primitive(x, index=_inner_index(index))
-    return primitive(_flat(x, n), index=(slice(None), _positions(index, x.shape[1:])))
+    return primitive(_flat(x, n), index=(slice(None), _positions(index, x.shape[1:], x)))
 
 
 def _fitted(v, is_batched: bool, rank: int):
@@ -218,7 +223,7 @@ def _index_set(primitive, n, values, batched, params):
     if indexing.is_basic(index):
         v = _fitted(v, batched[1], _region_rank(index, x.shape[1:]))
         return primitive(x, v, index=_inner_index(index))
-    positions = _positions(index, x.shape[1:])
+    positions = _positions(index, x.shape[1:], x)
     v = _fitted(v, batched[1], positions.ndim)
     return shapes.reshape(primitive(_flat(x, n), v, index=(slice(None), positions)), shape=x.shape)
 
@@ -230,7 +235,7 @@ def _scatter(primitive, n, values, batched, params):
         ranks = [_region_rank(index, shape) for index in indices]
         parts = [_fitted(_in_batch(v, n, b), True, r) for v, b, r in zip(values, batched, ranks, strict=True)]
         return primitive(*parts, indices=list(map(_inner_index, indices)), shape=(n, *shape))
-    positions = [_positions(index, shape) for index in indices]
+    positions = [_positions(index, shape, values[0]) for index in indices]
     parts = [_fitted(_in_batch(v, n, b), True, np.ndim(p)) for v, b, p in zip(values, batched, positions, strict=True)]
     flat = (n, int(np.prod(shape)))
     out = primitive(*parts, indices=[(slice(None), p) for p in positions], shape=flat)
@@ -241,16 +246,14 @@ def _positions_each(template, indices, batched, shape: tuple, n: int):
     """The flat positions that the indices of each element of the batch reach, or None if another level batches too."""
     if any(type(i) is Box for i in indices):
         return None
-    each = [
-        _positions(dynamic.fill(template, [i[k] if b else i for i, b in zip(indices, batched, strict=True)]), shape)
-        for k in range(n)
-    ]
-    return np.stack(each)
+    each = [dynamic.fill(template, [i[k] if b else i for i, b in zip(indices, batched, strict=True)]) for k in range(n)]
+    return np.stack([_positions(index, shape, indices[0]) for index in each])
 
 
-def _rows(positions: np.ndarray) -> np.ndarray:
+def _rows(positions):
     """The number of the element of the batch, beside its positions."""
-    return np.arange(len(positions)).reshape(-1, *(1,) * (positions.ndim - 1))
+    n = positions.shape[0]
+    return _counts(positions, n).reshape(n, *(1,) * (positions.ndim - 1))
 
 
 @batches("lookup")

@@ -16,6 +16,8 @@ import numpy as np
 
 from probad.ad.batch import vmap
 from probad.ad.constants import release
+from probad.ad.core import is_foreign, raw
+from probad.ad.rules import like
 from probad.ad.transforms import (
     REVERSE,
     _check_argnums,
@@ -96,7 +98,7 @@ class Tape:
                 for node in done:
                     known.pop(node, None)
         dy = [None if node is None else known.get(node) for node in self.nodes]
-        return [np.zeros(y.shape)[()] if t is None else _own(t) for t, y in zip(dy, self.outputs, strict=True)]
+        return [_finish(t, y) for t, y in zip(dy, self.outputs, strict=True)]
 
     def pull(self, cotangents: Sequence) -> list:
         """Cotangents of the inputs from those of the outputs."""
@@ -262,14 +264,15 @@ def _blocks(tape: Tape, mode: str) -> list[list]:
     """The Jacobian, a block for each output leaf (row) and input leaf (column)."""
     into, out = [x.shape for x in tape.inputs], [y.shape for y in tape.outputs]
     n_inputs, n_outputs = sum(map(math.prod, into)), sum(map(math.prod, out))
+    units = functools.partial(unit_vectors, x=tape.inputs[0] if tape.inputs else None)
     if mode == "forward" or (mode == "auto" and n_inputs <= n_outputs):
-        products = in_batches(tape.push, unit_vectors, into, n_inputs, tape.batch_width())
+        products = in_batches(tape.push, units, into, n_inputs, tape.batch_width())
         columns = [_cut(p, into) for p in products]
         return [
             [_shaped(np.moveaxis(part, 0, -1), s + t) for part, t in zip(parts, into, strict=True)]
             for parts, s in zip(columns, out, strict=True)
         ]
-    products = in_batches(tape.pull, unit_vectors, out, n_outputs, tape.batch_width())
+    products = in_batches(tape.pull, units, out, n_outputs, tape.batch_width())
     rows = [_cut(p, out) for p in products]
     return [[_shaped(parts[j], s + t) for parts, t in zip(rows, into, strict=True)] for j, s in enumerate(out)]
 
@@ -286,8 +289,10 @@ def batch_width(largest: int) -> int:
     return width if width >= 2 * BATCH_AT_LEAST else 1
 
 
-def unit_vectors(low: int, high: int, n: int) -> np.ndarray:
-    """Rows `low` to `high` of the identity matrix of order `n`."""
+def unit_vectors(low: int, high: int, n: int, x: Any = None) -> Any:
+    """Rows `low` to `high` of the identity matrix of order `n`, of the array module of `x`."""
+    if is_foreign(raw(x)):
+        return (like.counts(x, high - low)[:, None] + low == like.counts(x, n)).astype(float)
     return np.eye(high - low, n, low)
 
 

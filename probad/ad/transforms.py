@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from probad.ad.constants import release
-from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, is_foreign, peel
+from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, is_foreign, peel, raw
 from probad.ad.functions import as_operand
+from probad.ad.rules import like
 from probad.errors import (
     ArgumentError,
     ConversionError,
@@ -80,7 +81,7 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
                     f"grad needs a function that returns a scalar; got an output of shape {value.shape} from "
                     f"{_name(f)}. Sum it, or use vjp or jvp."
                 )
-            one = np.ones_like(peel(value)) if is_foreign(peel(value)) else np.float64(1.0)
+            one = like.ones(value, ()) if is_foreign(raw(value)) else np.float64(1.0)
             grads = trace.sweep([(node, one)] if node is not None else [], len(plain))
             grads = rebuild([_finish(g, x) for g, x in zip(grads, plain, strict=True)])
             release(trace.held)
@@ -247,7 +248,7 @@ def _match(t, x, what: str, position: int):
 def _finish(g, x):
     """A gradient the caller may keep and write to."""
     if g is None:
-        return np.zeros_like(peel(x)) if is_foreign(peel(x)) else np.zeros(x.shape)[()]
+        return like.zeros(x, x.shape) if is_foreign(raw(x)) else np.zeros(x.shape)[()]
     return _own(g)
 
 
@@ -334,7 +335,7 @@ class _translate_errors:
         if kind is IndexError and "only integers, slices" in text:
             raise ConversionError(
                 "An array was indexed by something that is not an integer. If it is a traced value: it has no "
-                "derivative as an index; use int(x), or pb.stop_gradient(x) for an array of indices. With an index that "
-                "is batched by vmap use np.take_along_axis(a, i, axis)."
+                "derivative as an index; use int(x), or pb.stop_gradient(x) for an array of indices. With an index "
+                "that is batched by vmap use np.take_along_axis(a, i, axis)."
             ) from error
         return False

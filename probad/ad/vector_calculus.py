@@ -65,7 +65,8 @@ def laplacian(f: Callable) -> Callable:
             (v,) = directions
             return [jvp(lambda x: jvp(f, (x,), (v,))[1], (x,), (v,))[1]]
 
-        (curvatures,) = in_batches(second, unit_vectors, [x.shape], x.size, batch_width(x.size))
+        units = functools.partial(unit_vectors, x=x)
+        (curvatures,) = in_batches(second, units, [x.shape], x.size, batch_width(x.size))
         return np.sum(curvatures, axis=0)
 
     return laplacian_of_f
@@ -102,9 +103,8 @@ def divergence(f: Callable) -> Callable:
         (x,), (y,) = tape.inputs, _single_field("divergence", tape)
         if y.shape != x.shape:
             raise ShapeError(f"The divergence needs a field of the shape of its argument, {x.shape}; got {y.shape}.")
-        (parts,) = in_batches(
-            lambda v: [np.sum(v[0] * tape.push(v)[0])], unit_vectors, [x.shape], x.size, tape.batch_width()
-        )
+        units = functools.partial(unit_vectors, x=x)
+        (parts,) = in_batches(lambda v: [np.sum(v[0] * tape.push(v)[0])], units, [x.shape], x.size, tape.batch_width())
         return np.sum(parts)
 
     return divergence_of_f

@@ -10,9 +10,25 @@ import pytest
 from scipy import special
 
 from probad import numerics
-from probad.ad import checkpoint, custom_derivative, grad, hvp, jvp, stop_gradient, value_and_grad, vjp, vmap
+from probad.ad import (
+    checkpoint,
+    curl,
+    custom_derivative,
+    divergence,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    laplacian,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 from probad.ad.batching import BATCHERS, one_by_one
 from probad.errors import ArgumentError, ConversionError, InPlaceError, LeakedValueError, ShapeError
+from tests.ad.strict import StrictArray
 from tests.tolerances import EXACT
 
 X = np.random.default_rng(0).normal(size=(5, 3))
@@ -270,6 +286,36 @@ def test_what_has_no_rule_goes_one_by_one(monkeypatch):
     _agrees(np.cumsum, X)
     monkeypatch.setitem(BATCHERS, "exp", one_by_one)
     _agrees(np.exp, X)
+
+
+# --- other array modules --------------------------------------------------------------------------------------------
+DEVICE = {
+    "value": (vmap(lambda x: np.sum(np.sin(x) * x)), X),
+    "gradient": (vmap(grad(lambda x: np.sum(np.where(x > 0, x, 0.0) * x[0]))), X),
+    "writes": (vmap(grad(lambda x: _written(x))), X),
+    "index": (vmap(grad(lambda x: x[np.argmax(x)])), X),
+    "jacobian, forward": (jacobian(np.sin, mode="forward"), X[:, 0]),
+    "jacobian, reverse": (jacobian(np.sin, mode="reverse"), X[:, 0]),
+    "hessian": (hessian(lambda x: np.sum(x * np.sin(x))), X[:, 0]),
+    "laplacian": (laplacian(lambda x: np.sum(x * np.sin(x))), X[:, 0]),
+    "divergence": (divergence(np.sin), X[:, 0]),
+    "curl": (curl(lambda x: np.stack([x[1] * x[2], x[0], x[2]])), X[0]),
+}
+
+
+def _written(x):
+    s = np.zeros_like(x)
+    s[0] = x[1]
+    s[1:] = x[:2] * 2
+    return np.sum(s * x)
+
+
+@pytest.mark.parametrize("name", DEVICE)
+def test_data_stay_on_their_device(name):
+    f, x = DEVICE[name]
+    found = f(StrictArray(x))
+    assert isinstance(found, StrictArray)
+    np.testing.assert_allclose(found.data, f(x), rtol=EXACT, atol=EXACT)
 
 
 # --- cost -----------------------------------------------------------------------------------------------------------
