@@ -26,6 +26,7 @@ from probad.ad.kinds import PARTIALS
 from probad.ad.sparse import patterns
 from probad.ad.sparse.colouring import colour_columns, star_colouring
 from probad.errors import ArgumentError, ConversionError, GradientError, ShapeError
+from tests.ad.strict import StrictArray
 from tests.ad.test_jacobians import counted  # noqa: F401  (a fixture)
 
 # made on demand, for one order of derivative after the other
@@ -185,6 +186,8 @@ def test_mistakes_say_what_to_do(monkeypatch):
         sparse_jacobian(np.sin, np.ones(2), mode="sideways")
     with pytest.raises(ConversionError, match="plain numbers"):
         grad(lambda x: sparse_hessian(rosenbrock, x).sum())(np.ones(3))
+    with pytest.raises(ConversionError, match="on the host"):
+        sparse_hessian(rosenbrock, StrictArray(np.ones(3)))
     with pytest.raises(ShapeError, match="nests"):
         sparse_jacobian(lambda p: p["a"], {"a": np.ones(2), "b": np.ones(2)})
     with pytest.raises(ShapeError, match="scalar"):

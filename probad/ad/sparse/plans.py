@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from probad.ad.core import is_traced
+from probad.ad.core import is_foreign, is_traced
 from probad.ad.jacobians import MODES, Tape, in_batches
 from probad.ad.sparse.colouring import colour_columns, star_colouring
 from probad.ad.sparse.patterns import dependencies
@@ -187,6 +187,8 @@ def record(f: Callable, x, kind: str) -> Tape:
             "A sparse matrix of derivatives has plain numbers alone: it cannot be differentiated or batched further. "
             "Use jacobian, hessian or hvp inside another transform."
         )
+    if is_foreign(x):
+        raise ConversionError("scipy.sparse is on the host: copy the point there first, for example with cupy.asnumpy.")
     tape = Tape(grad(f) if kind == "hessian" else f, [x])
     if len(tape.inputs) != 1 or len(tape.outputs) != 1:
         raise ShapeError("A sparse matrix of derivatives needs a function of one array to one array, not of nests.")
