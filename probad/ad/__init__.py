@@ -8,8 +8,10 @@ from probad.ad.checks import check_grads
 from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
 from probad.ad.custom import custom_derivative
 from probad.ad.derivative import derivative
+from probad.ad.enclosures import Interval
 from probad.ad.function_valued import curried_grad, curried_jvp
 from probad.ad.implicit import fixed_point, root
+from probad.ad.interval import interval
 from probad.ad.jacobians import hessian, hvp, jacobian, linearize
 from probad.ad.least_squares import ResidualBlock, least_squares
 from probad.ad.sparse import (
@@ -27,6 +29,7 @@ from probad.ad.vector_calculus import curl, directional_derivative, divergence, 
 __all__ = [
     "PRIMITIVES",
     "Box",
+    "Interval",
     "Primitive",
     "ResidualBlock",
     "SparsePlan",
@@ -46,6 +49,7 @@ __all__ = [
     "graph",
     "hessian",
     "hvp",
+    "interval",
     "is_traced",
     "jacobian",
     "jvp",

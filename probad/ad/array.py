@@ -202,13 +202,10 @@ _LOST = (
 
 
 def _single(self, what: str):
-    """The plain value, which a batch does not have: it has one for each of its elements."""
+    """The plain value, which a batch and an interval do not have: they have many."""
     plain = peel(self)
     if type(plain) is Box:
-        raise ConversionError(
-            f"{what} of a batched value inside vmap has one answer for each element of the batch. Instead of "
-            "`if condition:` write np.where(condition, a, b), or loop over the batch in plain Python."
-        )
+        raise ConversionError(f"{what} of {plain.owner.ambiguity}")
     return plain
 
 
@@ -218,11 +215,11 @@ def _refuse_float(self):
 
 def _array(self, dtype=None, copy=None):
     """An object array of traced scalars, which is what lets ``np.array([a, b])`` work."""
-    culprit = _foreign_caller(sys._getframe(1))
+    culprit, function = _foreign_caller(sys._getframe(1))
     if culprit:
         raise ConversionError(
             f"{culprit} cannot work on a traced value: only NumPy functions and the ufuncs of scipy.special can. "
-            + _instead_of(culprit)
+            + (dispatch.REPLACEMENTS.get(function) or _instead_of(culprit))
         )
     if dtype is not None and np.dtype(dtype).kind != "O":
         raise ConversionError(_LOST)
@@ -232,18 +229,18 @@ def _array(self, dtype=None, copy=None):
     return out
 
 
-def _foreign_caller(frame) -> str | None:
-    """The module outside NumPy that asks for an array, if it is one that would go on without derivatives."""
-    found = None
+def _foreign_caller(frame) -> tuple[str | None, str]:
+    """The module outside NumPy that asks for an array, if it would go on without derivatives, and its function."""
+    found, function = None, ""
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         package = module.partition(".")[0]
         if package in ("scipy", "pandas", "sklearn", "statsmodels", "xarray"):
-            found = module
+            found, function = module, frame.f_code.co_name
         elif package != "numpy":
             break
         frame = frame.f_back
-    return found
+    return found, function
 
 
 def _instead_of(module: str) -> str:

@@ -41,6 +41,10 @@ class BatchTrace(Trace):
 
     __slots__ = ("size",)
     differentiates = False
+    ambiguity = (
+        "a batched value inside vmap has one answer for each element of the batch. Instead of `if condition:` write "
+        "np.where(condition, a, b), or loop over the batch in plain Python."
+    )
 
     def __init__(self, size: int):
         super().__init__()
