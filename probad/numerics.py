@@ -9,7 +9,9 @@ from scipy import special
 
 from probad.ad import is_traced, peel
 from probad.ad.functions import as_operand
-from probad.ad.rules import linalg, reductions
+from probad.ad.functions import linalg as linear_algebra
+from probad.ad.rules import convolution, linalg, reductions
+from probad.ad.rules import special as special_rules
 from probad.errors import ArgumentError, ShapeError
 
 LOG_2 = float(np.log(2.0))
@@ -129,3 +131,122 @@ def solve_triangular(a: Any, b: Any, *, lower: bool = True, trans: bool = False)
     if len(b.shape) == 1 and len(a.shape) > 2:
         b = np.broadcast_to(b, (*a.shape[:-2], b.shape[0]))
     return linalg.solve_triangular(a, b, lower=bool(lower), trans=bool(trans))
+
+
+def cho_solve(factor: Any, b: Any, *, lower: bool = True) -> Any:
+    """Solve ``a x = b`` given the Cholesky factor of `a`.
+
+    Parameters
+    ----------
+    factor : (..., n, n) array_like
+        Triangular `L` with ``a = L L.T``, or `U` with ``a = U.T U`` if not `lower`.
+    b : (..., n) or (..., n, m) array_like
+        Right-hand sides, as in `solve_triangular`.
+    lower : bool
+        Which triangle holds the factor.
+
+    Returns
+    -------
+    array
+        The solution, of the shape of `b` broadcast with the batch of `factor`.
+
+    Examples
+    --------
+    >>> cho_solve(np.array([[2.0, 0.0], [1.0, 3.0]]), np.array([4.0, 20.0]))
+    array([0., 2.])
+    """
+    half = solve_triangular(factor, b, lower=lower, trans=not lower)
+    return solve_triangular(factor, half, lower=lower, trans=lower)
+
+
+def norm(x: Any, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Any:
+    """Euclidean norm that neither overflows nor underflows; its gradient at the origin is 0.
+
+    Examples
+    --------
+    >>> f"{norm(np.array([3e200, 4e200])):.1e}"
+    '5.0e+200'
+    """
+    return linear_algebra.norm(as_operand(x), axis=axis, keepdims=keepdims)
+
+
+def polygamma(n: int, x: Any) -> Any:
+    """The n-th derivative of the digamma function, for a whole number n >= 0.
+
+    Examples
+    --------
+    >>> float(polygamma(1, 1.0))  # doctest: +ELLIPSIS
+    1.64493406...
+    """
+    if isinstance(n, bool) or int(n) != n or n < 0:
+        raise ArgumentError(f"polygamma needs a whole number n >= 0; got n={n}.")
+    x = as_operand(x)
+    return special.psi(x) if n == 0 else special_rules.polygamma(int(n), x)
+
+
+def rfft(x: Any, n: int | None = None) -> tuple[Any, Any]:
+    """Discrete Fourier transform of real data along the last axis, as real and imaginary parts.
+
+    Parameters
+    ----------
+    x : (..., m) array_like
+        The data; they are cut or padded with zeros to length `n`.
+    n : int, optional
+        Length of the transform; `m` if not given.
+
+    Returns
+    -------
+    real, imag : (..., n // 2 + 1) array
+        The parts of ``np.fft.rfft(x, n)``.
+    """
+    x = as_operand(x)
+    if len(x.shape) == 0:
+        raise ShapeError("rfft needs at least one axis; got a scalar.")
+    n = int(x.shape[-1] if n is None else n)
+    parts = convolution.rfft(_of_length(x, n), n=n)
+    return parts[0], parts[1]
+
+
+def _of_length(x, n: int):
+    """The last axis cut, or filled up with zeros, to length `n`."""
+    missing = n - x.shape[-1]
+    return x[..., :n] if missing <= 0 else np.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(0, missing)])
+
+
+def irfft(real: Any, imag: Any, n: int | None = None) -> Any:
+    """Inverse of `rfft`: the real data of length `n` (default: the even one) with this transform.
+
+    Examples
+    --------
+    >>> irfft(*rfft(np.array([1.0, 2.0, 4.0, 8.0]))).round(12)
+    array([1., 2., 4., 8.])
+    """
+    real, imag = as_operand(real), as_operand(imag)
+    if real.shape != imag.shape:
+        raise ShapeError(f"irfft needs parts of one shape; got {real.shape} and {imag.shape}.")
+    n = int(2 * (real.shape[-1] - 1) if n is None else n)
+    return convolution.irfft(_of_length(np.stack([real, imag]), n // 2 + 1), n=n)
+
+
+def fft_convolve(a: Any, b: Any) -> Any:
+    """Full convolution along the last axis by Fourier transforms, at O(n log n).
+
+    Parameters
+    ----------
+    a, b : (..., n), (..., m) array_like
+        The factors; leading axes broadcast.
+
+    Returns
+    -------
+    (..., n + m - 1) array
+        What np.convolve gives for vectors.
+
+    Examples
+    --------
+    >>> fft_convolve(np.array([1.0, 2.0]), np.array([1.0, 0.0, 3.0])).round(12)
+    array([1., 2., 3., 6.])
+    """
+    a, b = as_operand(a), as_operand(b)
+    n = a.shape[-1] + b.shape[-1] - 1
+    (re_a, im_a), (re_b, im_b) = rfft(a, n), rfft(b, n)
+    return irfft(re_a * re_b - im_a * im_b, re_a * im_b + im_a * re_b, n)

@@ -18,14 +18,95 @@ FUNCTIONS: dict[Callable, Callable] = {}
 METHODS: dict[str, Callable] = {}  # the methods `accumulate` of np.maximum and `at` of np.add
 
 # What to use instead of a function that has no rule.
+_COMPLEX = "Its values are complex. "
+_OUTSIDE = "Take the value out of the traced function first (return it with has_aux=True)."
+_COUNTS = "A histogram has no useful derivative; use pb.stop_gradient(x) if you need its counts."
+_SETS = "Use np.unique, or x[np.isin(x, y)]."
+_PARTS = _COMPLEX + "Use probad.numerics.rfft and irfft, which keep real and imaginary parts apart, or fft_convolve."
+_WHOLE = "It works on whole numbers; use pb.stop_gradient(x) and convert to int."
 REPLACEMENTS = {
+    # NumPy
     "vectorize": "Write the function with array operations; they apply to every element.",
+    "frompyfunc": "Write the function with array operations; they apply to every element.",
     "apply_along_axis": "Write the function with array operations and axis=.",
-    "random": "Draw random numbers outside the function that is differentiated and pass them in.",
-    "save": "Take the value out of the traced function first (return it with has_aux=True).",
-    "histogram": "A histogram has no useful derivative; use pb.stop_gradient(x) if you need its counts.",
-    "gammainc": "Its derivatives come with a later release of probad.",
+    "apply_over_axes": "Call the function with a tuple of axes.",
+    "arange": "Use np.arange of plain numbers and scale it, or np.linspace.",
+    "asarray_chkfinite": "Leave it out, or check np.isfinite(x).",
+    "require": "Leave it out: traced values are float64 arrays already.",
+    "histogram": _COUNTS,
+    "histogram2d": _COUNTS,
+    "histogramdd": _COUNTS,
+    "histogram_bin_edges": "Use np.linspace between np.min(x) and np.max(x).",
+    "intersect1d": _SETS,
+    "setdiff1d": _SETS,
+    "setxor1d": _SETS,
+    "union1d": "Use np.unique(np.concatenate([x, y])).",
+    "packbits": _WHOLE,
+    "unpackbits": _WHOLE,
+    "left_shift": _WHOLE,
+    "right_shift": _WHOLE,
+    "bitwise_count": _WHOLE,
+    "gcd": _WHOLE,
+    "lcm": _WHOLE,
+    "isnat": "Traced values are never dates.",
+    "polydiv": "Use np.convolve for the product; a quotient by a known factor is np.linalg.lstsq.",
+    "roots": _COMPLEX + "Use np.linalg.eigvalsh if the polynomial is that of a symmetric matrix.",
+    "poly1d": "Use np.polyval with an array of coefficients.",
+    "sort_complex": _COMPLEX + "Use np.sort.",
+    "save": _OUTSIDE,
+    "savez": _OUTSIDE,
+    "savez_compressed": _OUTSIDE,
+    "savetxt": _OUTSIDE,
+    "eig": _COMPLEX + "Use np.linalg.eigh for a symmetric matrix.",
+    "eigvals": _COMPLEX + "Use np.linalg.eigvalsh for a symmetric matrix.",
+    **dict.fromkeys(
+        (
+            "fft",
+            "ifft",
+            "rfft",
+            "irfft",
+            "hfft",
+            "ihfft",
+            "fft2",
+            "ifft2",
+            "rfft2",
+            "irfft2",
+            "fftn",
+            "ifftn",
+            "rfftn",
+            "irfftn",
+        ),
+        _PARTS,
+    ),
+    # SciPy: Python functions around something that has a rule
+    "comb": "Use scipy.special.binom(n, k).",
+    "perm": "Use scipy.special.poch(n - k + 1, k).",
+    "factorial": "Use scipy.special.gamma(n + 1).",
+    "factorial2": "Use scipy.special.gamma.",
+    "factorialk": "Use scipy.special.gamma.",
+    "logsumexp": "Use probad.numerics.logsumexp.",
+    "softmax": "Use probad.numerics.softmax.",
+    "log_softmax": "Use probad.numerics.log_softmax.",
+    "multigammaln": "Use probad.numerics.multigammaln.",
+    "polygamma": "Use probad.numerics.polygamma.",
+    "diric": "Use np.sin(n * x / 2) / (n * np.sin(x / 2)).",
+    "lambertw": _COMPLEX + "For x > 0 use scipy.special.wrightomega(np.log(x)).",
+    "_spherical_jn": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.jv(n + 0.5, x).",
+    "_spherical_yn": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.yv(n + 0.5, x).",
+    "_spherical_in": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.iv(n + 0.5, x).",
+    "_spherical_kn": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.kv(n + 0.5, x).",
+    "legendre_p": "Use scipy.special.eval_legendre(n, x).",
+    **dict.fromkeys(("hankel1", "hankel1e", "hankel2", "hankel2e"), _COMPLEX + "Use scipy.special.jv and yv."),
+    "wofz": _COMPLEX + "For real x use scipy.special.erfcx, or dawsn.",
+    "airye": "Use scipy.special.airy, whose four outputs have derivatives.",
+    "kelvin": "Use scipy.special.ber, bei, ker and kei, whose derivatives are berp and so on.",
 }
+
+
+DEFAULT_ADVICE = (
+    "Write it with operations that have one, give its derivative with pb.custom_derivative, or use pb.stop_gradient(x) "
+    "if x counts as a constant there."
+)
 
 
 def implements(*numpy_functions: Callable) -> Callable:
@@ -125,7 +206,7 @@ def _name(function) -> str:
 def unsupported(function) -> UnsupportedFunctionError:
     """The error for a function that has no rule, naming what to use instead."""
     name = function.__name__
-    advice = REPLACEMENTS.get(name, "Write it with operations that have one, or pb.stop_gradient(x) if it is constant.")
+    advice = REPLACEMENTS.get(name, DEFAULT_ADVICE)
     return UnsupportedFunctionError(f"{_name(function)} has no derivative rule. {advice}")
 
 
