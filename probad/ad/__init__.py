@@ -3,9 +3,10 @@
 from probad.ad import array as _array  # gives boxes their NumPy behaviour  # noqa: F401
 from probad.ad.anomaly import anomaly_mode
 from probad.ad.batch import vmap
+from probad.ad.box import Box, is_traced, peel
 from probad.ad.checkpoint import checkpoint, checkpointed_loop
 from probad.ad.checks import check_grads
-from probad.ad.core import PRIMITIVES, Box, Primitive, is_traced, peel
+from probad.ad.core import PRIMITIVES, Primitive
 from probad.ad.custom import custom_derivative
 from probad.ad.derivative import derivative
 from probad.ad.enclosures import Interval

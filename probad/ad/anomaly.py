@@ -9,7 +9,8 @@ import sys
 
 import numpy as np
 
-from probad.ad.core import ForwardTrace, ReverseTrace, raw
+from probad.ad.box import raw
+from probad.ad.core import ForwardTrace, ReverseTrace
 from probad.ad.transforms import FORWARD, REVERSE
 from probad.errors import GradientError
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from probad.ad import dispatch
 from probad.ad import functions as fn
-from probad.ad.core import Box, peel, raw
+from probad.ad.box import Box, peel, raw
 from probad.ad.rules import dynamic, indexing, linalg
 from probad.ad.rules import elementwise as e
 from probad.ad.views import overwrite
@@ -219,7 +219,7 @@ def _array(self, dtype=None, copy=None):
     if culprit:
         raise ConversionError(
             f"{culprit} cannot work on a traced value: only NumPy functions and the ufuncs of scipy.special can. "
-            + (dispatch.REPLACEMENTS.get(function) or _instead_of(culprit))
+            + _instead_of(culprit, function)
         )
     if dtype is not None and np.dtype(dtype).kind != "O":
         raise ConversionError(_LOST)
@@ -243,13 +243,14 @@ def _foreign_caller(frame) -> tuple[str | None, str]:
     return found, function
 
 
-def _instead_of(module: str) -> str:
+def _instead_of(module: str, function: str) -> str:
     if module.startswith("scipy.stats"):
         return "Use the log density of a probad distribution: dist.Normal(mu, sigma).log_prob(x)."
     if module.startswith("scipy.linalg"):
         return "Use np.linalg, or probad.numerics (solve_triangular and others)."
     if module.startswith("scipy.special"):
-        return "Use probad.numerics (logsumexp, softmax, multigammaln and others)."
+        known = dispatch.REPLACEMENTS
+        return known.get(function) or known.get(module.rpartition(".")[2]) or dispatch.DEFAULT_ADVICE
     return "Write it with NumPy functions."
 
 

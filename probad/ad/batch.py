@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from probad.ad.batching import rule_for
-from probad.ad.core import LEAKED, Box, Trace, peel
+from probad.ad.box import Box, peel
+from probad.ad.core import LEAKED, Trace
 from probad.ad.functions import as_operand
 from probad.ad.rules import shapes
 from probad.ad.transforms import _translate_errors

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from probad.ad.core import PRIMITIVES, Box, is_foreign, raw
+from probad.ad.box import Box, is_foreign, raw
+from probad.ad.core import PRIMITIVES
 from probad.ad.kinds import PARTIALS, Constant
 from probad.ad.rules import dynamic, indexing, like, shapes
 from probad.errors import ConversionError

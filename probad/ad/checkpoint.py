@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from probad.ad.box import Box
 from probad.ad.closures import carried
 from probad.ad.composite import Call, Place, call_as_one, guarded, join, name_of, once_per_sweep
-from probad.ad.core import Box
 from probad.ad.rules import like
 from probad.ad.transforms import jvp, vjp
 from probad.errors import ArgumentError, GradientError

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from probad.ad.core import Box
+from probad.ad.box import Box
 from probad.tree import flatten
 
 # How many objects are looked at: a closure may lead to anything. What is missed is recognised later, as a leak.

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from probad.ad.box import Box
 from probad.ad.closures import Hole, carried, replaced
-from probad.ad.core import Box, Primitive
+from probad.ad.core import Primitive
 from probad.ad.functions import as_operand
 from probad.ad.rules import shapes
 from probad.errors import ConversionError

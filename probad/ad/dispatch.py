@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special
 
-from probad.ad.core import PRIMITIVES, Box
+from probad.ad.box import Box
+from probad.ad.core import PRIMITIVES
 from probad.ad.kinds import CONSTANTS, PARTIALS, refusals
 from probad.errors import InPlaceError, UnsupportedFunctionError
 
@@ -24,15 +25,15 @@ _COUNTS = "A histogram has no useful derivative; use pb.stop_gradient(x) if you 
 _SETS = "Use np.unique, or x[np.isin(x, y)]."
 _PARTS = _COMPLEX + "Use probad.numerics.rfft and irfft, which keep real and imaginary parts apart, or fft_convolve."
 _WHOLE = "It works on whole numbers; use pb.stop_gradient(x) and convert to int."
+_HANKEL = _COMPLEX + "Use scipy.special.jv and yv."
+_SPHERICAL = "Use np.sqrt(np.pi / (2 * x)) * scipy.special.jv(n + 0.5, x), and likewise yv, iv and kv."
+_LEGENDRE = (
+    "Use scipy.special.eval_legendre(n, x) or eval_gegenbauer, or give the derivative with pb.custom_derivative."
+)
 REPLACEMENTS = {
     # NumPy
-    "vectorize": "Write the function with array operations; they apply to every element.",
-    "frompyfunc": "Write the function with array operations; they apply to every element.",
     "apply_along_axis": "Write the function with array operations and axis=.",
     "apply_over_axes": "Call the function with a tuple of axes.",
-    "arange": "Use np.arange of plain numbers and scale it, or np.linspace.",
-    "asarray_chkfinite": "Leave it out, or check np.isfinite(x).",
-    "require": "Leave it out: traced values are float64 arrays already.",
     "histogram": _COUNTS,
     "histogram2d": _COUNTS,
     "histogramdd": _COUNTS,
@@ -51,7 +52,6 @@ REPLACEMENTS = {
     "isnat": "Traced values are never dates.",
     "polydiv": "Use np.convolve for the product; a quotient by a known factor is np.linalg.lstsq.",
     "roots": _COMPLEX + "Use np.linalg.eigvalsh if the polynomial is that of a symmetric matrix.",
-    "poly1d": "Use np.polyval with an array of coefficients.",
     "sort_complex": _COMPLEX + "Use np.sort.",
     "save": _OUTSIDE,
     "savez": _OUTSIDE,
@@ -90,13 +90,23 @@ REPLACEMENTS = {
     "multigammaln": "Use probad.numerics.multigammaln.",
     "polygamma": "Use probad.numerics.polygamma.",
     "diric": "Use np.sin(n * x / 2) / (n * np.sin(x / 2)).",
-    "lambertw": _COMPLEX + "For x > 0 use scipy.special.wrightomega(np.log(x)).",
-    "_spherical_jn": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.jv(n + 0.5, x).",
-    "_spherical_yn": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.yv(n + 0.5, x).",
-    "_spherical_in": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.iv(n + 0.5, x).",
-    "_spherical_kn": "Use np.sqrt(np.pi / (2 * x)) * scipy.special.kv(n + 0.5, x).",
-    "legendre_p": "Use scipy.special.eval_legendre(n, x).",
-    **dict.fromkeys(("hankel1", "hankel1e", "hankel2", "hankel2e"), _COMPLEX + "Use scipy.special.jv and yv."),
+    "_lambertw": _COMPLEX + "For x > 0 use scipy.special.wrightomega(np.log(x)).",
+    **dict.fromkeys(("spherical_jn", "spherical_yn", "spherical_in", "spherical_kn", "_spherical_bessel"), _SPHERICAL),
+    **dict.fromkeys(
+        (
+            "legendre_p",
+            "legendre_p_all",
+            "assoc_legendre_p",
+            "assoc_legendre_p_all",
+            "sph_legendre_p",
+            "sph_legendre_p_all",
+            "sph_harm_y",
+            "sph_harm_y_all",
+            "_multiufuncs",
+        ),
+        _LEGENDRE,
+    ),
+    **dict.fromkeys(("hankel1", "hankel1e", "hankel2", "hankel2e", "h1vp", "h2vp"), _HANKEL),
     "wofz": _COMPLEX + "For real x use scipy.special.erfcx, or dawsn.",
     "airye": "Use scipy.special.airy, whose four outputs have derivatives.",
     "kelvin": "Use scipy.special.ber, bei, ker and kei, whose derivatives are berp and so on.",

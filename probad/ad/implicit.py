@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from probad.ad.box import peel
 from probad.ad.composite import call_as_one, guarded, join, name_of, once_per_sweep
-from probad.ad.core import peel
 from probad.ad.functions import as_operand
 from probad.ad.jacobians import jacobian
 from probad.ad.rules import shapes

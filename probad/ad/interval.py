@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from probad.ad.box import Box
 from probad.ad.composite import Composite
-from probad.ad.core import LEAKED, PRIMITIVES, Box, Trace
+from probad.ad.core import LEAKED, PRIMITIVES, Trace
 from probad.ad.enclosures import MOVING, RULES, Interval, _moved, add, multiply, point, subtract, sum_
 from probad.ad.transforms import _translate_errors, value_and_grad
 from probad.errors import ArgumentError, ConversionError, LeakedValueError, ShapeError, UnsupportedFunctionError

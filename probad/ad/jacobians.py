@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from probad.ad.batch import vmap
+from probad.ad.box import is_foreign, raw
 from probad.ad.constants import release
-from probad.ad.core import is_foreign, raw
 from probad.ad.rules import like
 from probad.ad.transforms import (
     REVERSE,

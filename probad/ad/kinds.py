@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from probad.ad.core import PRIMITIVES, Box, Primitive, ReverseTrace, peel
+from probad.ad.box import Box, peel
+from probad.ad.core import PRIMITIVES, Primitive, ReverseTrace
 from probad.errors import UnsupportedFunctionError
 
 # Partial derivatives that need no multiplication.

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from probad.ad.core import PRIMITIVES, Box, Primitive, Trace, holds, peel
+from probad.ad.box import Box, holds, peel
+from probad.ad.core import PRIMITIVES, Primitive, Trace
 from probad.ad.rules import elementwise as e
 from probad.ad.rules import like, shapes
 from probad.ad.transforms import _input, _match, _output, _translate_errors

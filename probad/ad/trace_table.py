@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from probad.ad.core import Box, ReverseTrace, raw
+from probad.ad.box import Box, raw
+from probad.ad.core import ReverseTrace
 from probad.ad.transforms import _finish, _input, _match, _output, _translate_errors
 from probad.errors import ArgumentError
 from probad.tree import flatten

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from probad.ad.box import Box, is_foreign, peel, raw
 from probad.ad.constants import release
-from probad.ad.core import Box, ForwardTrace, ReverseTrace, Trace, is_foreign, peel, raw
+from probad.ad.core import ForwardTrace, ReverseTrace, Trace
 from probad.ad.functions import as_operand
 from probad.ad.rules import like
 from probad.errors import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from probad.ad.core import PRIMITIVES, Box, peel, raw
+from probad.ad.box import Box, peel, raw
+from probad.ad.core import PRIMITIVES
 
 # For each primitive that makes views: `put_back(base, new, params)`, the base with the view's new content in place.
 PUT_BACK: dict[str, Callable] = {}

@@ -23,7 +23,7 @@ from probad.ad import (
     vjp,
     vmap,
 )
-from probad.ad.core import Box
+from probad.ad.box import Box
 from probad.ad.jacobians import PAIRINGS, Tape
 from probad.errors import ArgumentError, ShapeError
 from tests.tolerances import EXACT

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import Box, peel
+from probad.ad.box import Box, peel
 from probad.ad.dispatch import METHODS, implements
 from probad.ad.functions.operands import as_operand
 from probad.ad.functions.shapes import ravel, reshape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import Box
+from probad.ad.box import Box
 from probad.ad.dispatch import implements
 from probad.ad.functions.operands import as_operand
 from probad.ad.functions.shapes import broadcast_to, moveaxis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from probad.ad.core import peel
+from probad.ad.box import peel
 from probad.ad.dispatch import implements
 from probad.ad.functions import reductions as red
 from probad.ad.functions.joining import concatenate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import peel
+from probad.ad.box import peel
 from probad.ad.dispatch import implements
 from probad.ad.functions import reductions as red
 from probad.ad.functions.elements import take

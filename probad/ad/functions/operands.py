@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import Box, is_foreign
+from probad.ad.box import Box, is_foreign
 from probad.ad.rules import shapes as s
 from probad.errors import ConversionError
 

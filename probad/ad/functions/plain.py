@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probad.ad import dispatch
-from probad.ad.core import peel
+from probad.ad.box import peel
 from probad.ad.dispatch import implements
 from probad.ad.functions.operands import as_operand
 from probad.ad.kinds import constant
@@ -17,11 +17,16 @@ for _function in (
     np.isclose, np.allclose, np.array_equal, np.digitize, np.round, np.around, np.fix,
     np.iscomplexobj, np.isrealobj, np.result_type, np.can_cast, np.array_repr, np.array_str, np.array2string,
     np.may_share_memory, np.shares_memory, np.isin, np.array_equiv, np.min_scalar_type,
-    np.isneginf, np.isposinf, np.iscomplex, np.isreal, np.argwhere, np.lexsort, np.argpartition, np.nanargmax,
+    np.isneginf, np.isposinf, np.iscomplex, np.isreal, np.argwhere, np.argpartition, np.nanargmax,
     np.nanargmin, np.common_type, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from,
     np.linalg.matrix_rank, np.angle, np.imag, np.einsum_path,
 ):  # fmt: skip
     dispatch.FUNCTIONS[_function] = constant(_function)
+
+
+@implements(np.lexsort)
+def lexsort(keys, axis=-1):
+    return np.lexsort([peel(key) for key in keys], axis=axis)
 
 
 @implements(np.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probad.ad import dispatch
-from probad.ad.core import Box, peel
+from probad.ad.box import Box, peel
 from probad.ad.dispatch import implements
 from probad.ad.functions.elements import take_along_axis
 from probad.ad.functions.operands import as_operand, axes_of

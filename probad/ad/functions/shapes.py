@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import raw
+from probad.ad.box import raw
 from probad.ad.dispatch import implements
 from probad.ad.functions.operands import as_operand, axes_of
 from probad.ad.rules import shapes as s

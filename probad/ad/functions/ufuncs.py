@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from probad.ad import dispatch
-from probad.ad.core import peel
+from probad.ad.box import peel
 from probad.ad.rules import bessel as b
 from probad.ad.rules import elementwise as e
 from probad.ad.rules import hypergeometric as h

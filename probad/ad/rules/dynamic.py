@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import Box, Primitive, peel
+from probad.ad.box import Box, peel
+from probad.ad.core import Primitive
 from probad.ad.kinds import unbroadcast
 from probad.ad.rules.indexing import _scatter
 from probad.ad.rules.indexing import index as read

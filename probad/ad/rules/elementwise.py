@@ -12,7 +12,8 @@ import operator
 import numpy as np
 from scipy import special
 
-from probad.ad.core import PRIMITIVES, Box, Primitive, peel
+from probad.ad.box import Box, peel
+from probad.ad.core import PRIMITIVES, Primitive
 from probad.ad.kinds import MINUS_ONE, ONE, POSITIVE, constant, elementwise, unbroadcast
 
 LN2, LN10 = np.log(2.0), np.log(10.0)

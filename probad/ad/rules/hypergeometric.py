@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from probad.ad.core import peel
+from probad.ad.box import peel
 from probad.ad.kinds import POSITIVE, REAL, UNIT, elementwise, no_partial
 from probad.ad.rules.special import spherical
 

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from scipy import special
 
-from probad.ad.core import PRIMITIVES, Box, ForwardTrace
+from probad.ad.box import Box
+from probad.ad.core import PRIMITIVES, ForwardTrace
 from probad.ad.kinds import POSITIVE, UNIT, elementwise
 from probad.ad.rules import jets, like
 

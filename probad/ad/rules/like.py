@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import raw
+from probad.ad.box import raw
 
 
 def bottom(x):

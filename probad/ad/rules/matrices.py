@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from probad.ad.core import Primitive, holds, peel
+from probad.ad.box import holds, peel
+from probad.ad.core import Primitive
 from probad.ad.kinds import unbroadcast
 from probad.ad.rules import elementwise as e
 from probad.ad.rules import like

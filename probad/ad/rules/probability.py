@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from probad.ad.core import peel
+from probad.ad.box import peel
 from probad.ad.kinds import UNIT, elementwise
 from probad.ad.rules.incomplete import slope
 

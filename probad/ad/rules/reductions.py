@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from probad.ad.core import Primitive, holds, peel
+from probad.ad.box import holds, peel
+from probad.ad.core import Primitive
 from probad.ad.kinds import linear
 from probad.ad.rules import like
 from probad.ad.rules.shapes import broadcast_to, reshape

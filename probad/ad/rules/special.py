@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from probad.ad.core import PRIMITIVES, peel
+from probad.ad.box import peel
+from probad.ad.core import PRIMITIVES
 from probad.ad.kinds import POSITIVE, UNIT, constant, elementwise
 
 SQRT_PI, SQRT_2, SQRT_2PI = np.sqrt(np.pi), np.sqrt(2.0), np.sqrt(2 * np.pi)

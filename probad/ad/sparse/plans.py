@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from probad.ad.core import is_foreign, is_traced
+from probad.ad.box import is_foreign, is_traced
 from probad.ad.jacobians import MODES, Tape, in_batches
 from probad.ad.sparse.colouring import colour_columns, star_colouring
 from probad.ad.sparse.patterns import dependencies
