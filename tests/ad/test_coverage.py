@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from scipy import special
 
-from probad.ad import check_grads, jvp
+from docs import make_coverage
+from probad.ad import PRIMITIVES, check_grads, grad, is_traced, jvp
+from probad.ad.kinds import DOMAINS
+from probad.errors import ConversionError, InPlaceError, UnsupportedFunctionError
+from tests.contracts import oracles
 
 X = np.array([[0.3, -1.2, 2.0], [0.7, 1.1, -0.4]])
 V = np.array([0.5, -0.3, 0.9, 1.4])
@@ -339,7 +346,7 @@ def _check(x, f, *, tolerance=1e-7):
     """The value is NumPy's, and so is the shape; the derivative agrees with differences in both modes."""
     with np.errstate(all="ignore"):
         found, _ = jvp(f, (x,), (x,))
-        expected = f(np.array(x))
+        expected = f([np.array(v) for v in x] if isinstance(x, list) else np.array(x))
         assert isinstance(found, list) == isinstance(expected, list)
         for a, b in zip(found, expected, strict=True) if isinstance(found, list) else [(found, expected)]:
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
@@ -354,3 +361,198 @@ def test_functions_have_numpys_value_and_the_right_derivative(name):
     x, *ways = FUNCTIONS[name]
     for f in ways:
         _check(x, f)
+
+
+# --- ufuncs ---------------------------------------------------------------------------------------------------------
+# Ufuncs that are not one elementwise primitive: what is computed from a point, like FUNCTIONS.
+UFUNCS = {
+    "np.conj": (V, np.conj),
+    "np.conjugate": (V, np.conjugate),
+    "np.divmod": (W, lambda x: np.divmod(x * 3.3, x)[1]),
+    "np.float_power": (W, lambda x: np.float_power(x, x)),
+    "np.frexp": (V, lambda x: np.frexp(x)[0]),
+    "np.ldexp": (V, lambda x: np.ldexp(x, 3)),
+    "np.modf": (V, lambda x: np.modf(x * 3)[0]),
+    "np.nextafter": (V, lambda x: np.nextafter(x, 9.0)),
+    "np.positive": (V, np.positive),
+    "np.fabs": (V, np.fabs),
+    "scipy.special.airy": (W, lambda x: list(special.airy(x))),
+    "scipy.special.ellipj": (V, lambda x: list(special.ellipj(x, 0.3))),
+    "scipy.special.fresnel": (V, lambda x: list(special.fresnel(x))),
+    "scipy.special.jn": (W, lambda x: special.jn(2, x)),
+    "scipy.special.shichi": (W, lambda x: list(special.shichi(x))),
+    "scipy.special.sici": (W, lambda x: list(special.sici(x))),
+    "scipy.special.chdtr": (W, lambda x: special.chdtr(x, x[::-1])),
+    "scipy.special.chdtrc": (W, lambda x: special.chdtrc(x, x[::-1])),
+    "scipy.special.chdtri": (W, lambda x: special.chdtri(x, x / 3)),
+    "scipy.special.gdtr": (W, lambda x: special.gdtr(x, x[::-1], 2 * x)),
+    "scipy.special.gdtrc": (W, lambda x: special.gdtrc(x, x[::-1], 2 * x)),
+    "scipy.special.gdtria": (W, lambda x: special.gdtria(x / 3, x + 1, x[::-1])),
+    "scipy.special.gdtrix": (W, lambda x: special.gdtrix(x, x + 1, x / 3)),
+    "scipy.special.pdtr": (W, lambda x: special.pdtr(2.0, x)),
+    "scipy.special.pdtrc": (W, lambda x: special.pdtrc(2.0, x)),
+    "scipy.special.pdtri": (W, lambda x: special.pdtri(2, x / 3)),
+    "scipy.special.fdtr": (W, lambda x: special.fdtr(x, x + 2, x[::-1])),
+    "scipy.special.fdtrc": (W, lambda x: special.fdtrc(x, x + 2, x[::-1])),
+    "scipy.special.fdtri": (W, lambda x: special.fdtri(x + 1, x + 2, x / 3)),
+    "scipy.special.bdtr": (W, lambda x: special.bdtr(2.0, 5, x / 3)),
+    "scipy.special.bdtrc": (W, lambda x: special.bdtrc(2.0, 5, x / 3)),
+    "scipy.special.bdtri": (W, lambda x: special.bdtri(2.0, 5, x / 3)),
+    "scipy.special.nbdtr": (W, lambda x: special.nbdtr(2, 5, x / 3)),
+    "scipy.special.nbdtrc": (W, lambda x: special.nbdtrc(2, 5, x / 3)),
+    "scipy.special.nbdtri": (W, lambda x: special.nbdtri(2, 5, x / 3)),
+    "scipy.special.nrdtrimn": (W, lambda x: special.nrdtrimn(x / 3, x, 2.0)),
+    "scipy.special.nrdtrisd": (W, lambda x: special.nrdtrisd(x, x / 5, 3.0)),
+    "scipy.special.zeta": (W, lambda x: special.zeta(x + 1.2, x), lambda x: special.zeta(x + 1.2)),
+    "scipy.special.softplus": (V, lambda x: special.softplus(x)),
+    "scipy.special.sinc": (V, special.sinc),
+    "scipy.special.jvp": (W, lambda x: special.jvp(0.5, x)),
+    "scipy.special.yvp": (W, lambda x: special.yvp(0.5, x)),
+    "scipy.special.ivp": (W, lambda x: special.ivp(0.5, x, 2)),
+    "scipy.special.kvp": (W, lambda x: special.kvp(0.5, x)),
+    "scipy.special.assoc_laguerre": (W, lambda x: special.assoc_laguerre(x, 3, 0.5)),
+    "np.array": (V, lambda x: np.exp(np.array([x[0], x[1]])).sum()),
+    "np.asarray": (V, lambda x: np.asarray(x).sum()),
+    "np.asanyarray": (V, lambda x: np.asanyarray(x).sum()),
+    "np.full": (V, lambda x: np.full((2, 2), x[0]).sum()),
+    "np.asarray_chkfinite": (V, lambda x: np.asarray_chkfinite(x).sum()),
+    "np.require": (V, lambda x: np.require(x).sum()),
+    "np.poly1d": (V, lambda x: np.poly1d(x)(x[0])),
+    "np.vectorize": (V, lambda x: np.vectorize(lambda v: v * v)(x).sum()),
+}  # fmt: skip
+ALIASES = {"pow": "power", "abs": "absolute", "mod": "remainder", "true_divide": "divide", "degrees": "rad2deg",
+           "radians": "deg2rad", "acos": "arccos", "asin": "arcsin", "atan": "arctan", "acosh": "arccosh",
+           "asinh": "arcsinh", "atanh": "arctanh", "atan2": "arctan2", "digamma": "psi"}  # fmt: skip
+
+
+def _elementwise_case(row):
+    """A case for a ufunc that is one primitive, from the domain its row in the rules gives."""
+    ufunc = getattr(make_coverage.MODULES[row.module], row.name)
+    primitive = PRIMITIVES.get(ALIASES.get(row.name, row.name)) if isinstance(ufunc, np.ufunc) else None
+    if primitive is None or primitive.name not in DOMAINS:
+        return None
+    args, _ = primitive.examples(np.random.default_rng(3))[1]
+    positions = oracles.free(primitive, args)
+
+    def f(values):
+        full = list(args)
+        for k, value in zip(positions, values, strict=True):
+            full[k] = value
+        return ufunc(*full)
+
+    return [args[k] for k in positions], f
+
+
+ROWS, UNSORTED = make_coverage.table()
+
+
+def _rows(kind):
+    return [pytest.param(row, id=row.full_name) for row in ROWS if row.kind == kind]
+
+
+def test_every_public_name_is_sorted():
+    assert not UNSORTED
+
+
+def test_the_page_is_current():
+    assert make_coverage.PAGE.read_text() == make_coverage.render(ROWS), "run docs/make_coverage.py"
+
+
+@pytest.mark.parametrize("row", _rows(make_coverage.WORKS))
+def test_what_works_works(row):
+    if row.full_name in FUNCTIONS:
+        return  # tested above
+    if row.full_name in UFUNCS:
+        x, *ways = UFUNCS[row.full_name]
+        for f in ways:
+            _check(x, f)
+        return
+    case = _elementwise_case(row)
+    assert case is not None, f"{row.full_name} is said to work, but no case shows it"
+    _check(*case)
+
+
+BITWISE = ("bitwise_and", "bitwise_or", "bitwise_xor")
+INVERSIONS = ("bitwise_not", "bitwise_invert", "invert")
+# How to call what has a plain answer, where it is not f(x) or f(x, x).
+PLAIN = {
+    "np.angle": np.angle,
+    "np.can_cast": lambda x: np.can_cast(x.dtype, np.float64),
+    "np.common_type": lambda x: np.common_type(x),
+    "np.einsum_path": lambda x: np.einsum_path("i,i", x, x)[0][1],
+    "np.isin": lambda x: np.isin(x, [0.5, 2.0]),
+    "np.lexsort": lambda x: np.lexsort((x, x)),
+    "np.argpartition": lambda x: np.argpartition(x, 1)[1],
+    "np.digitize": lambda x: np.digitize(x, [0.0, 1.0]),
+    "np.searchsorted": lambda x: np.searchsorted(np.sort(x), 0.7),
+    "np.diag_indices_from": lambda x: np.diag_indices_from(np.outer(x, x)),
+    "np.tril_indices_from": lambda x: np.tril_indices_from(np.outer(x, x)),
+    "np.triu_indices_from": lambda x: np.triu_indices_from(np.outer(x, x)),
+    "np.linalg.matrix_rank": lambda x: np.linalg.matrix_rank(np.outer(x, x)),
+    **{f"np.{name}": lambda x, name=name: getattr(np, name)(x > 0, x < 1) for name in BITWISE},
+    **{f"np.{name}": lambda x, name=name: getattr(np, name)(x > 0) for name in INVERSIONS},
+}
+TWICE = {"allclose", "array_equal", "array_equiv", "isclose", "may_share_memory", "shares_memory"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # np.fix
+@pytest.mark.parametrize("row", _rows(make_coverage.PLAIN))
+def test_plain_answers_are_numpys(row):
+    function = getattr(make_coverage.MODULES[row.module], row.name)
+    n = function.nin if isinstance(function, np.ufunc) else 2 if row.name in TWICE else 1
+    f = PLAIN.get(row.full_name, lambda x: function(*(x,) * n))
+    kept = []
+    grad(lambda x: kept.append(f(x)) or np.sum(x))(V)
+    for found, expected in zip(np.atleast_1d(kept[0]), np.atleast_1d(f(V)), strict=True):
+        assert not is_traced(found)
+        np.testing.assert_array_equal(found, expected)
+
+
+# How to call what raises, where it is not a ufunc.
+ERRORS = {
+    "np.apply_along_axis": lambda x: np.apply_along_axis(np.sum, 0, x),
+    "np.apply_over_axes": lambda x: np.apply_over_axes(np.sum, x, [0]),
+    "np.frompyfunc": lambda x: np.frompyfunc(np.sin, 1, 1)(x),
+    "np.histogram2d": lambda x: np.histogram2d(x, x),
+    "np.polydiv": lambda x: np.polydiv(x, x),
+    "np.save": lambda x: np.save(io.BytesIO(), x),
+    "np.savetxt": lambda x: np.savetxt(io.StringIO(), x),
+    "np.savez": lambda x: np.savez(io.BytesIO(), x),
+    "np.savez_compressed": lambda x: np.savez_compressed(io.BytesIO(), x),
+    "scipy.special.comb": lambda x: special.comb(x, 2),
+    "scipy.special.perm": lambda x: special.perm(x, 2),
+    "scipy.special.diric": lambda x: special.diric(x, 2),
+    "scipy.special.ellip_harm": lambda x: special.ellip_harm(5.0, 8.0, 1, 1, x[0]),
+    "scipy.special.ellip_harm_2": lambda x: special.ellip_harm_2(5.0, 8.0, 1, 1, x[0]),
+    "scipy.special.ellip_normal": lambda x: special.ellip_normal(5.0, x[3], 1, 1),
+    "scipy.special.factorialk": lambda x: special.factorialk(x, 3),
+    "scipy.special.h1vp": lambda x: special.h1vp(1, x),
+    "scipy.special.h2vp": lambda x: special.h2vp(1, x),
+    "scipy.special.multigammaln": lambda x: special.multigammaln(x, 2),
+    "scipy.special.polygamma": lambda x: special.polygamma(1, x),
+    "scipy.special.softmax": special.softmax,
+    **{
+        f"scipy.special.{name}": lambda x, name=name: getattr(special, name)(1, x)
+        for name in ("spherical_jn", "spherical_yn", "spherical_in", "spherical_kn", "legendre_p", "legendre_p_all")
+    },
+    **{
+        f"scipy.special.{name}": lambda x, name=name: getattr(special, name)(1, 1, x)
+        for name in ("assoc_legendre_p", "assoc_legendre_p_all", "sph_legendre_p", "sph_legendre_p_all")
+    },
+    **{
+        f"scipy.special.{name}": lambda x, name=name: getattr(special, name)(1, 1, x, x)
+        for name in ("sph_harm_y", "sph_harm_y_all")
+    },
+}  # fmt: skip
+TWO_SETS = {"intersect1d", "setdiff1d", "setxor1d", "union1d"}
+
+
+@pytest.mark.parametrize("row", _rows(make_coverage.ERROR))
+def test_errors_name_what_to_use_instead(row):
+    function = getattr(make_coverage.MODULES[row.module], row.name)
+    n = function.nin if isinstance(function, np.ufunc) else 2 if row.name in TWO_SETS else 1
+    shape = (2, 2) if row.name in ("eig", "eigvals", "fft2", "ifft2", "rfft2", "irfft2") else (4,)
+    f = ERRORS.get(row.full_name, lambda x: function(*(x,) * n))
+    with pytest.raises((UnsupportedFunctionError, ConversionError, InPlaceError)) as caught:
+        grad(lambda x: f(x))(V.reshape(shape))
+    assert row.note in str(caught.value)
