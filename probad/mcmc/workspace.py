@@ -112,8 +112,9 @@ class Workspace:
     def to_lists(self) -> tuple:
         """The arrays flat, in the order in which the kernels take them, for kernels that run in Python.
 
-        Python computes with the elements of a list about five times faster than with those of an array. Draws and
-        statistics, written once, are views of the arrays; the rest are copies for `take_back`.
+        Python computes with the elements of a list four times faster than with those of an array, and twice as fast as
+        with those of a memory view. Draws and statistics, written once, are views of the arrays; the rest are copies
+        for `take_back`.
         """
         state = [a.ravel().tolist() for a in (self.rows, self.scalars, self.counts, self.random, self.schedule)]
         return (*state, memoryview(self.draws.ravel()), memoryview(self.statistics.ravel()))
