@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from probad.ad.box import Box
-from probad.ad.core import PRIMITIVES, ForwardTrace
+from probad.ad.core import PRIMITIVES, ForwardTrace, peel, raw
 from probad.ad.kinds import POSITIVE, UNIT, elementwise
 from probad.ad.rules import jets, like
 
@@ -42,16 +42,35 @@ def _by_region(f, inside, *args):
 
 
 # --- gamma ----------------------------------------------------------------------------------------------------------
+LARGE = 16.0  # from here on Stirling's series, which does not subtract large numbers from each other
+
+
+def log_front(a, x):
+    """The logarithm of x^a e^-x / Gamma(a + 1), without the cancellation that costs digits for large `a`.
+
+    Source: Loader, "Fast and accurate computation of binomial probabilities" (2000), for the idea.
+    """
+    small = special.xlogy(a, x) - x - special.gammaln(a + 1)
+    large = (peel(a) > LARGE) & (peel(x) > 0)
+    if not np.any(raw(large)):
+        return small
+    a, x = np.where(large, a, LARGE), np.where(large, x, LARGE)
+    excess = (x - a) / a
+    inverse = 1 / (a * a)
+    stirling = 1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse * (1 / 1680 - inverse * (1 / 1188))))
+    return np.where(large, a * (np.log1p(excess) - excess) - 0.5 * np.log(2 * np.pi * a) - stirling / a, small)
+
+
 def _lower_series(k: int, a, x):
     """P(a, x) = x^a e^-x / Gamma(a + 1) sum_n x^n / ((a + 1) ... (a + n)), k-th derivative in `a` (DLMF 8.7.1)."""
     wide = a[:, None]
     total = jets.sum_of_products(
         lambda n: x[:, None] / (wide + n), lambda i, j, n: (-1.0) ** i / (i * (wide + n) ** i), (k, 0)
     )
-    log_front = jets.variable(a * np.log(x) - x - special.gammaln(a + 1), (k, 0), np.log(x) - special.psi(a + 1))
+    front = jets.variable(log_front(a, x), (k, 0), np.log(x) - special.psi(a + 1))
     for j in range(2, k + 1):
-        log_front[j, 0] = -special.polygamma(j - 1, a + 1) / math.factorial(j)
-    return math.factorial(k) * jets.multiply(jets.exp(log_front), total)[k, 0]
+        front[j, 0] = -special.polygamma(j - 1, a + 1) / math.factorial(j)
+    return math.factorial(k) * jets.multiply(jets.exp(front), total)[k, 0]
 
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
@@ -65,7 +84,8 @@ def _upper_integral(k: int, a, x):
         reach = np.maximum(reach - excess / (1 - (a - 1) / (x + reach)), 1e-3)
     t = x[:, None] + 0.5 * reach[:, None] * (_NODES + 1)
     wide = a[:, None]
-    logs = jets.variable((wide - 1) * np.log(t) - t - special.gammaln(wide), (k, 0), np.log(t) - special.psi(wide))
+    density = log_front(wide, t) + np.log(wide / t)
+    logs = jets.variable(density, (k, 0), np.log(t) - special.psi(wide))
     for j in range(2, k + 1):
         logs[j, 0] = -special.polygamma(j - 1, wide) / math.factorial(j)
     return math.factorial(k) * 0.5 * reach * (jets.exp(logs)[k, 0] @ _WEIGHTS)
@@ -96,7 +116,12 @@ def gammainc_derivative(k: int, a, x):
 
 def gamma_density(a, x):
     """The derivative of P(a, x) in `x`."""
-    return np.exp(special.xlogy(a - 1, x) - x - special.gammaln(a))
+    small = special.xlogy(a - 1, x) - x - special.gammaln(a)
+    large = (peel(a) > LARGE) & (peel(x) > 0)
+    if not np.any(raw(large)):
+        return np.exp(small)
+    ratio = np.where(large, a, 1.0) / np.where(large, x, 1.0)
+    return np.exp(np.where(large, log_front(a, x) + np.log(ratio), small))
 
 
 gammainc = elementwise(
