@@ -1,4 +1,4 @@
-"""The transforms in each other: composite functions under Jacobians, Hessians, batches, series and sparse derivatives."""
+"""The transforms in each other: composites under Jacobians, Hessians, batches, series and sparse derivatives."""
 
 from __future__ import annotations
 
