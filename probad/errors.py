@@ -123,8 +123,11 @@ class InitializationError(ProbadError, RuntimeError):
 class OptimizationError(ProbadError, RuntimeError):
     """An optimisation went where the log density is not finite and did not come back.
 
-    The message names the step and the first site whose contribution is not finite.
+    The message names the step and the first site whose contribution is not finite. `result` holds what had been
+    reached before (after `vi` an approximation), or None.
     """
+
+    result = None
 
 
 class DensityError(ProbadError, RuntimeError):

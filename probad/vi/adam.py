@@ -12,7 +12,6 @@ class Adam:
     ----------
     n_parameters : int
     step_size : float
-        May be changed between updates.
     decay, square_decay : float
         Memory of the two running means.
 
@@ -28,11 +27,12 @@ class Adam:
         self.square = np.zeros(n_parameters)
         self.n_updates = 0
 
-    def update(self, parameters: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Parameters after one step uphill."""
+    def update(self, parameters: np.ndarray, gradient: np.ndarray, units=1.0) -> np.ndarray:
+        """Parameters after one step uphill, of at most about ``step_size * units`` each."""
         self.n_updates += 1
+        gradient = gradient * units
         self.mean = self.decay * self.mean + (1 - self.decay) * gradient
         self.square = self.square_decay * self.square + (1 - self.square_decay) * gradient**2
         mean = self.mean / (1 - self.decay**self.n_updates)
         square = self.square / (1 - self.square_decay**self.n_updates)
-        return parameters + self.step_size * mean / (np.sqrt(square) + 1e-8)
+        return parameters + self.step_size * units * mean / (np.sqrt(square) + 1e-8)

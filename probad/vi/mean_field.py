@@ -38,11 +38,10 @@ class MeanField:
         """Means and standard deviations, each (dim,)."""
         return parameters[: self.dim], np.exp(parameters[self.dim :])
 
-    def change(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """How far each parameter has moved, in units of the distribution's own scales."""
-        _, scale = self.split(new)
-        moved = np.abs(new - old)
-        return np.concatenate([moved[: self.dim] / scale, moved[self.dim :]])
+    def units(self, parameters: np.ndarray) -> np.ndarray:
+        """How much of each parameter matters: a standard deviation of a mean, one of the logarithm of a scale."""
+        _, scale = self.split(parameters)
+        return np.concatenate([scale, np.ones(self.dim)])
 
     def transform(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Draws made from standard normal noise, ``(n, dim)``: the reparameterisation."""
