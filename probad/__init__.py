@@ -1,13 +1,18 @@
 """Bayesian models as plain Python functions over NumPy: differentiated, sampled, handed to ArviZ.
 
-@pb.model
-def eight_schools(sigma, y=None):
-mu = pb.sample("mu", dist.Normal(0.0, 5.0))
-tau = pb.sample("tau", dist.HalfCauchy(5.0))
-theta = pb.sample("theta", dist.Normal(mu, tau), dims="school")
-pb.sample("y", dist.Normal(theta, sigma), obs=y, dims="school")
+For example::
 
-post = pb.nuts(eight_schools(sigma, y=y, coords={"school": names}), seed=1)
+    import probad as pb
+    from probad import dist
+
+    @pb.model
+    def eight_schools(sigma, y=None):
+        mu = pb.sample("mu", dist.Normal(0.0, 5.0))
+        tau = pb.sample("tau", dist.HalfCauchy(5.0))
+        theta = pb.sample("theta", dist.Normal(mu, tau), dims="school")
+        pb.sample("y", dist.Normal(theta, sigma), obs=y, dims="school")
+
+    post = pb.nuts(eight_schools(sigma, y=y, coords={"school": names}), seed=1)
 """
 
 from probad import dist, errors, numerics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from probad import output
 from probad.density import LogDensity
 from probad.diagnostics import warn_about
-from probad.errors import ArgumentError, ConvergenceWarning, ShapeError
+from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
 from probad.mcmc import HMC, NUTS, sample_chains
 from probad.model import BoundModel, Model
 from probad.progress import show_chains, show_steps
@@ -33,6 +32,7 @@ def nuts(
     init: Any = None,
     cores: int | None = None,
     keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
     progress: bool = True,
 ):
     """Draw from the posterior by the No-U-Turn sampler.
@@ -60,14 +60,16 @@ def nuts(
         Threads.
     keep_warmup : bool
         Whether the result has the groups ``warmup_posterior`` and ``warmup_sample_stats``.
+    keep_unconstrained : bool
+        Whether it has the group ``unconstrained_posterior``: the sampler's own coordinates, in one variable ``z``.
     progress : bool
         Whether to show a progress bar.
 
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        With posterior, sample_stats and observed_data. Warnings tell what speaks against trusting it. Ctrl-C returns
-        the draws so far.
+        With posterior, sample_stats and observed_data. A `SamplingWarning` tells each thing that speaks against
+        trusting it. Ctrl-C returns the draws so far.
 
     Raises
     ------
@@ -75,9 +77,14 @@ def nuts(
         For options out of range.
     InitializationError
         If a chain cannot start; names the site.
+    KeyboardInterrupt
+        For a Ctrl-C during warm-up, when there are no draws yet.
     """
+    density = as_density(model, "nuts")
     algorithm = NUTS(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
-    return _sample(model, algorithm, draws, warmup, chains, seed, init, cores, keep_warmup, progress)
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    return _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
 
 
 def hmc(
@@ -94,6 +101,7 @@ def hmc(
     init: Any = None,
     cores: int | None = None,
     keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
     progress: bool = True,
 ):
     """Draw from the posterior by Hamiltonian Monte Carlo with trajectories of fixed length.
@@ -104,15 +112,18 @@ def hmc(
         Leapfrog steps per draw.
     trajectory_length : float, optional
         Or the length of a trajectory, in units of the metric (pi / 2 by default); its steps follow the step size.
-    model, draws, warmup, chains, seed, target_accept, metric, init, cores, keep_warmup, progress
+    model, draws, warmup, chains, seed, target_accept, metric, init, cores, keep_warmup, keep_unconstrained, progress
         As for `nuts`.
 
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
     """
+    density = as_density(model, "hmc")
     algorithm = HMC(n_steps=n_steps, trajectory_length=trajectory_length, target_accept=target_accept, metric=metric)
-    return _sample(model, algorithm, draws, warmup, chains, seed, init, cores, keep_warmup, progress)
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    return _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
 
 
 def vi(
@@ -139,7 +150,7 @@ def vi(
     n_samples : int
         Draws per step.
     step_size : float
-        Of the optimiser at the start.
+        Of the optimiser at the start, in standard deviations of the approximation; it falls to a sixteenth.
     init : dict or (dim,) array, optional
         Where the approximation starts.
     progress : bool
@@ -147,33 +158,53 @@ def vi(
     Returns
     -------
     Approximation
-        A warning tells if it has not converged.
+        A `ConvergenceWarning` tells if it has not converged. Ctrl-C returns the approximation so far.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown family, which lists those that exist, and options out of range.
+    InitializationError
+        If no start with a finite log density is found; names the site.
+    OptimizationError
+        If most draws stay where the log density is not finite, or a coordinate runs away. Its `result` is the
+        approximation before that.
     """
-    density = as_density(model)
+    density = as_density(model, "vi")
     seed = _seed(seed)
     start = _start(density, init)
     if start is not None and start.ndim != 1:
         raise ArgumentError(f"vi takes one start, a vector of shape ({density.dim},); got shape {start.shape}.")
-    with show_steps(progress, family) as callback:
-        fitted = fit_family(
-            density,
-            family=family,
-            steps=steps,
-            seed=seed,
-            n_samples=n_samples,
-            step_size=step_size,
-            init=start,
-            progress=callback,
-        )
-    if not fitted.converged:
-        why = "was interrupted" if fitted.interrupted else f"had not converged after {len(fitted.elbo)} steps"
-        warnings.warn(
-            f"The fit {why}: the ELBO was still rising or its step size still being reduced. Raise steps=, and compare "
-            "draws with pb.nuts where that is feasible.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    options = {"steps": steps, "n_samples": n_samples, "step_size": step_size}
+    try:
+        with show_steps(progress, str(family)) as callback:
+            fitted = fit_family(density, family=family, seed=seed, init=start, progress=callback, **options)
+    except OptimizationError as error:
+        error.result = Approximation(density, error.result)
+        raise
+    for message in _doubts(fitted):
+        warnings.warn(message, ConvergenceWarning, stacklevel=2)
     return Approximation(density, fitted)
+
+
+def _doubts(fitted: Fit) -> list[str]:
+    """What speaks against trusting a fit."""
+    found = []
+    n = len(fitted.elbo)
+    if fitted.interrupted:
+        found.append(f"The fit was interrupted after {n} steps, before it had converged.")
+    elif not fitted.converged:
+        found.append(
+            f"The fit had not converged after {n} steps: its parameters were still moving. Raise steps=, and compare "
+            "with pb.nuts where that is feasible."
+        )
+    if fitted.left_out > 0:
+        found.append(
+            f"{fitted.left_out:.1%} of the last draws had no finite log density and were left out, so that the ELBO is "
+            "too high and the approximation reaches outside the support. Give the latent variables priors with the "
+            "right support."
+        )
+    return found
 
 
 class Approximation:
@@ -184,6 +215,7 @@ class Approximation:
     elbo : (n_steps,) array
         Estimates of the evidence lower bound during the fit, in nats.
     converged : bool
+        Whether the fit stopped by itself.
     density : LogDensity
     """
 
@@ -208,7 +240,8 @@ class Approximation:
         """
         if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
             raise ArgumentError(f"n must be a whole number, at least 1; got {n!r}.")
-        seed = self._fit.settings["seed"] if seed is None else _seed(seed)
+        settings = self._fit.settings
+        seed = settings["seed"] if seed is None else _seed(seed)
         # a stream of its own, so that the draws are not the noise of the fit's first steps
         z = self._fit.sample(np.random.default_rng([seed, 1]), int(n))
         groups = {
@@ -220,7 +253,13 @@ class Approximation:
             groups,
             coords=self.density.coords,
             dims=output.density_dims(self.density),
-            attrs={**self._fit.settings, "converged": self.converged, "sampling_time": self._fit.seconds},
+            attrs={
+                **settings,
+                "converged": self.converged,
+                "elbo": self._level(),
+                "fitting_time": self._fit.seconds,
+                "sample_seed": seed,
+            },
         )
 
     def log_prob(self, point) -> Any:
@@ -235,50 +274,57 @@ class Approximation:
         -------
         float or array
         """
-        z = self.density.unconstrain(point) if isinstance(point, Mapping) else np.asarray(point, dtype=float)
+        if isinstance(point, Mapping):
+            point = self.density.unconstrain(point)
+        try:
+            z = np.asarray(point, dtype=float)
+        except (TypeError, ValueError) as error:
+            message = f"A point is a dict of values by name, or unconstrained coordinates; got {point!r}."
+            raise ArgumentError(message) from error
         if z.ndim == 0 or z.shape[-1] != self.density.dim:
             raise ShapeError(f"The last axis of a point must have length {self.density.dim}; got shape {z.shape}.")
         value = self._fit.log_prob(z)
         return float(value) if value.ndim == 0 else value
 
+    def _level(self) -> float | None:
+        """Mean of the last estimates of the ELBO, None before the first step."""
+        return float(np.mean(self.elbo[-100:])) if len(self.elbo) else None
+
     def __repr__(self) -> str:
-        recent = self.elbo[-100:]
         state = "converged" if self.converged else "not converged"
-        level = f"ELBO {np.mean(recent):.3f}" if len(recent) else "no step made"
+        level = "no step made" if self._level() is None else f"ELBO {self._level():.3f}"
         return f"<{self._fit.family.name} approximation, {self.density.dim} coordinates: {level}, {state}>"
 
 
-def as_density(model) -> LogDensity:
-    """The log density of a bound model, or a log density as it is; anything else is an error that says what to do."""
+def as_density(model, function: str = "nuts") -> LogDensity:
+    """The log density of a bound model, or a log density as it is; anything else is an error that says what to do.
+
+    Parameters
+    ----------
+    model : BoundModel or LogDensity
+    function : str
+        The public function that was called, for the message.
+    """
     if isinstance(model, BoundModel):
         return model.density()
     if isinstance(model, Model):
-        raise ArgumentError(f"{model!r} has no data yet. Call it with them first: pb.nuts(model(data, ...)).")
+        raise ArgumentError(f"{model!r} has no data yet. Call it with them first: pb.{function}(model(data, ...)).")
     if isinstance(model, LogDensity):
         return model
     raise ArgumentError(
-        f"A model called with its data, or a LogDensity, is needed; got {type(model).__name__}. Decorate a model "
-        "function with @pb.model, or wrap a log density with pb.LogDensity.from_function(fn, dim)."
+        f"pb.{function} takes a model called with its data, or a LogDensity; got {type(model).__name__}. Decorate a "
+        "model function with @pb.model, or wrap a log density with pb.LogDensity.from_function(fn, dim)."
     )
 
 
-def _sample(model, algorithm, draws, warmup, chains, seed, init, cores, keep_warmup, progress):
-    density = as_density(model)
-    seed = _seed(seed)
-    with show_chains(progress, chains if isinstance(chains, int) else 0) as callback:
+def _sample(density, algorithm, seed, init, progress, *, counts, keep_warmup, keep_unconstrained):
+    """Run chains, convert them, and say what is wrong with them to the caller of the public function."""
+    seed, start = _seed(seed), _start(density, init)
+    with show_chains(progress) as callback:
         result = sample_chains(
-            density,
-            algorithm,
-            draws=draws,
-            warmup=warmup,
-            chains=chains,
-            seed=seed,
-            init=_start(density, init),
-            cores=cores,
-            progress=callback,
-            keep_warmup=keep_warmup,
+            density, algorithm, seed=seed, init=start, progress=callback, keep_warmup=keep_warmup, **counts
         )
-    post = output.chains_to_arviz(density, result)
+    post = output.chains_to_arviz(density, result, keep_unconstrained=keep_unconstrained)
     warn_about(post, stacklevel=4)
     return post
 
@@ -300,11 +346,12 @@ def _start(density: LogDensity, init) -> np.ndarray | None:
         return density.unconstrain(init)
     try:
         start = np.asarray(init, dtype=float)
+        got = f"an array of shape {start.shape}"
     except (TypeError, ValueError):
-        start = np.float64(math.nan)
+        start, got = np.empty(()), repr(init)
     if start.ndim not in (1, 2) or start.shape[-1] != density.dim:
         raise ArgumentError(
             f"init must be a dict of values by name, an unconstrained array whose last axis has length {density.dim}, "
-            f"or 'uniform'; got {init!r}."
+            f"or 'uniform'; got {got}."
         )
     return start

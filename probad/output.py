@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +52,8 @@ def to_arviz(
     dims : mapping of str to tuple of str
         Names of the axes of each variable, chain and draw left out.
     attrs : mapping
-        Stored with every group: strings and numbers as they are, other values as JSON.
+        Stored with every group: strings and numbers as they are, what files cannot hold as text or JSON. None is
+        left out.
 
     Returns
     -------
@@ -88,13 +89,41 @@ def posterior(density, draws: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.asarray(values) for name, values in density.constrain(draws).items()}
 
 
-def chains_to_arviz(density, result, *, seconds_total: float | None = None):
+def add_unconstrained(result, draws: np.ndarray, names: Sequence[str], attrs: Mapping[str, Any]):
+    """Add the group ``unconstrained_posterior``: one variable ``z`` whose axis ``coordinate`` has the names.
+
+    It is made on its own, since a model may have a variable ``z`` with other axes.
+
+    Parameters
+    ----------
+    result : arviz.InferenceData or xarray.DataTree
+    draws : (chain, draw, dim) array, unconstrained
+    names : sequence of str, one per coordinate
+    attrs : mapping
+    """
+    group = "unconstrained_posterior"
+    alone = to_arviz(
+        {"posterior": {"z": draws}},
+        coords={"coordinate": list(names)},
+        dims={"z": ("coordinate",)},
+        attrs=attrs,
+    )["posterior"]
+    if is_classic(import_arviz()):
+        result.add_groups({group: alone}, warn_on_custom_groups=False)
+    else:
+        result[group] = alone
+    return result
+
+
+def chains_to_arviz(density, result, *, keep_unconstrained: bool = False):
     """The ArviZ object of a run of chains, with the warm-up if it was kept.
 
     Parameters
     ----------
     density : LogDensity
     result : ChainResult
+    keep_unconstrained : bool
+        Whether to add the group ``unconstrained_posterior``.
 
     Returns
     -------
@@ -112,7 +141,8 @@ def chains_to_arviz(density, result, *, seconds_total: float | None = None):
         "interrupted": int(result.interrupted),
         "tuning_steps": result.settings["warmup"],
     }
-    return to_arviz(groups, coords=density.coords, dims=density_dims(density), attrs=attrs)
+    post = to_arviz(groups, coords=density.coords, dims=density_dims(density), attrs=attrs)
+    return add_unconstrained(post, result.draws, density.names, attrs) if keep_unconstrained else post
 
 
 def group_names(result) -> list[str]:
@@ -121,18 +151,39 @@ def group_names(result) -> list[str]:
     return [g.strip("/") for g in groups if g.strip("/")]
 
 
+def element_name(result, name: str, index: tuple[int, ...]) -> str:
+    """Name of one element of a variable of the posterior, by the labels of its axes: ``theta[Choate]``."""
+    if not index:
+        return name
+    variable = result["posterior"][name]
+    labels = (variable[axis].values[i] for axis, i in zip(variable.dims[2:], index, strict=True))
+    return f"{name}[{', '.join(map(str, labels))}]"
+
+
+def count_not_finite(result) -> dict[str, np.ndarray]:
+    """How many draws of each element of the posterior are not finite, for the variables that have such draws."""
+    bad = {str(name): ~np.isfinite(result["posterior"][name].values) for name in result["posterior"].data_vars}
+    return {name: where.sum(axis=(0, 1)) for name, where in bad.items() if where.any()}
+
+
 def summary_statistics(result) -> dict[str, dict[str, np.ndarray]]:
-    """Bulk and tail effective sample size and R-hat of every variable of the posterior, by statistic and name."""
+    """Bulk and tail effective sample size and R-hat of every variable of the posterior, by statistic and name.
+
+    Elements that are not finite in all draws count as constant: ArviZ would write to a log of its own about them. With
+    one chain there is no R-hat.
+    """
     az = import_arviz()
     data = result["posterior"]
     data = data.to_dataset() if hasattr(data, "to_dataset") else data
+    data = data.assign({name: data[name].where(n == 0, 0.0) for name, n in count_not_finite(result).items()})
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         tables = {
-            "r_hat": az.rhat(data),
             "ess_bulk": az.ess(data, method="bulk"),
             "ess_tail": az.ess(data, method="tail"),
         }
+        if data.sizes["chain"] > 1:
+            tables["r_hat"] = az.rhat(data)
     return {key: {str(n): np.asarray(t[n].values) for n in data.data_vars} for key, t in tables.items()}
 
 
@@ -142,9 +193,13 @@ def _labels(values):
 
 
 def _storable(value):
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return value
-    return int(value) if isinstance(value, bool | np.bool_) else json.dumps(value, default=str)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)  # beyond the integers of netCDF
+    return value if isinstance(value, str | int | float) else json.dumps(value, default=str)
 
 
 def _now() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -12,8 +14,15 @@ import pytest
 
 import probad as pb
 from models import eight_schools
-from probad import dist
-from probad.errors import ArgumentError, ConvergenceWarning, InitializationError, SamplingWarning, ShapeError
+from probad import dist, progress
+from probad.errors import (
+    ArgumentError,
+    ConvergenceWarning,
+    InitializationError,
+    OptimizationError,
+    SamplingWarning,
+    ShapeError,
+)
 from probad.output import group_names, import_arviz
 
 STATISTICS = {
@@ -176,20 +185,61 @@ def test_starts_in_every_form():
         pb.nuts(model, init="prior", progress=False)
 
 
+def _bell(dim=2):
+    return pb.LogDensity.from_function(lambda z: -0.5 * np.sum(z**2), dim)
+
+
 MISTAKES = {
-    "no data": (lambda: pb.nuts(regression), "Call it with them first"),
-    "a function": (lambda: pb.nuts(lambda z: z), "Decorate a model"),
-    "zero draws": (lambda: pb.nuts(_regression(), draws=0, progress=False), "draws must be .* got 0"),
+    "no data": (
+        lambda: pb.nuts(regression),
+        r"^<model regression\(x, y=None\)> has no data yet\. Call it with them first: "
+        r"pb\.nuts\(model\(data, \.\.\.\)\)\.$",
+    ),
+    "no data for vi": (lambda: pb.vi(regression), r"pb\.vi\(model\(data, \.\.\.\)\)\.$"),
+    "no data for hmc": (lambda: pb.hmc(regression), r"pb\.hmc\(model\(data, \.\.\.\)\)\.$"),
+    "a function": (
+        lambda: pb.nuts(lambda z: z),
+        r"^pb\.nuts takes a model called with its data, or a LogDensity; got function\. Decorate a model function with "
+        r"@pb\.model, or wrap a log density with pb\.LogDensity\.from_function\(fn, dim\)\.$",
+    ),
+    "a model before its options": (lambda: pb.nuts(None, draws=0), "got NoneType"),
+    "zero draws": (
+        lambda: pb.nuts(_regression(), draws=0, progress=False),
+        "^draws must be a whole number, at least 1; got 0.$",
+    ),
+    "draws as a float": (lambda: pb.nuts(_bell(), draws=1e3, progress=False), r"got 1000\.0\.$"),
+    "chains as text": (lambda: pb.nuts(_bell(), chains="4"), "chains must be a whole number, at least 1; got '4'"),
+    "negative warm-up": (lambda: pb.nuts(_bell(), warmup=-1, progress=False), "warmup must be"),
+    "target": (lambda: pb.nuts(_bell(), target_accept=1.0), "target_accept must be between 0 and 1"),
+    "depth": (lambda: pb.nuts(_bell(), max_tree_depth=0), "max_tree_depth must be a whole number, from 1 to 20"),
+    "starts for other chains": (
+        lambda: pb.nuts(_bell(), init=np.zeros((3, 2)), progress=False),
+        r"^init must have shape \(2,\) or \(4, 2\), for 4 chains; got \(3, 2\)\.$",
+    ),
+    "a start of the wrong length": (
+        lambda: pb.nuts(_bell(), init=np.zeros(500), progress=False),
+        r"last axis has length 2, or 'uniform'; got an array of shape \(500,\)\.$",
+    ),
+    "a start of no kind": (lambda: pb.nuts(_bell(), init=object(), progress=False), "init must be a dict of values"),
+    "a point as text": (lambda: _fitted().log_prob("mode"), "^A point is a dict .*; got 'mode'"),
+    "a point with another name": (lambda: _fitted().log_prob({"y": 1.0}), "no variable 'y'"),
     "no chains": (lambda: pb.hmc(_regression(), chains=0, progress=False), "chains must be"),
     "seed": (lambda: pb.nuts(_regression(), seed=-1, progress=False), "seed must be"),
     "metric": (lambda: pb.nuts(_regression(), metric="dense", progress=False), "metric must be one of"),
-    "family": (lambda: pb.vi(_regression(), family="flow", progress=False), "family must be one of"),
-    "vi starts": (lambda: pb.vi(_regression(), init=np.zeros((2, 4)), progress=False), "one start"),
-    "approximate draws": (
-        lambda: pb.vi(pb.LogDensity.from_function(lambda z: -np.sum(z**2), 1), seed=1, progress=False).sample(0),
-        "n must be",
+    "family": (
+        lambda: pb.vi(_regression(), family="flow", progress=False),
+        "^family must be one of 'mean-field'; got 'flow'.$",
     ),
+    "family of no kind": (lambda: pb.vi(_bell(), family=None, progress=False), "family must be one of .*; got None"),
+    "vi starts": (lambda: pb.vi(_regression(), init=np.zeros((2, 4)), progress=False), "one start"),
+    "approximate draws": (lambda: _fitted().sample(0), "^n must be a whole number, at least 1; got 0.$"),
+    "seed of the draws": (lambda: _fitted().sample(10, seed=1.5), "seed must be"),
 }
+
+
+@functools.cache
+def _fitted():
+    return pb.vi(_bell(), seed=1, n_samples=2, progress=False)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -211,14 +261,101 @@ def test_a_start_that_is_not_finite_names_the_site():
 
 
 def test_a_point_of_the_wrong_shape():
-    approximation = pb.vi(pb.LogDensity.from_function(lambda z: -np.sum(z**2), 2), seed=1, progress=False)
     with pytest.raises(ShapeError, match="length 2"):
-        approximation.log_prob(np.zeros(3))
+        _fitted().log_prob(np.zeros(3))
 
 
 def test_a_fit_that_is_too_short_warns():
     with pytest.warns(ConvergenceWarning, match="had not converged after 50 steps"):
         pb.vi(_regression(), steps=50, seed=1, progress=False)
+
+
+def test_a_fit_that_leaves_draws_out_warns():
+    """A support that ends without a bijector to say so: the ELBO does not exist, and the fit must not hide it."""
+
+    def logp(z):
+        return -0.5 * np.sum(z**2) if z[0] > -2 else -np.inf
+
+    with pytest.warns(ConvergenceWarning) as issued:
+        pb.vi(pb.LogDensity.from_function(logp, 1), steps=500, seed=1, progress=False)
+    assert any(re.search(r"^\d+\.\d% of the last draws had no finite log density", str(w.message)) for w in issued)
+    assert all(w.filename == __file__ for w in issued)
+
+
+def test_a_fit_that_fails_hands_over_the_approximation_before():
+    density = pb.LogDensity.from_function(lambda z: 10 * z[0] if z[0] < 1 else -np.inf, 1)
+    with pytest.raises(OptimizationError, match=r"^Step \d+: ") as caught:
+        pb.vi(density, seed=0, step_size=5.0, progress=False)
+    kept = caught.value.result
+    assert np.isfinite(kept.log_prob(np.zeros(1)))
+    assert kept.sample(10)["posterior"].sizes["draw"] == 10
+    assert not kept.converged
+
+
+def test_an_approximation_can_be_drawn_from_again():
+    a, b, c = (_fitted().sample(5, seed=seed)["posterior"]["x"].values for seed in (7, 7, 8))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert repr(_fitted()).startswith("<mean-field approximation, 2 coordinates: ELBO 1.83")
+    assert repr(_fitted()).endswith(", converged>")
+
+
+def test_progress_of_whole_runs_goes_to_standard_error(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    silent = _quietly(pb.nuts, _bell(), draws=20, warmup=20, chains=np.int64(2), seed=1)
+    assert capsys.readouterr() == ("", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)
+        shown = pb.nuts(_bell(), draws=20, warmup=20, chains=np.int64(2), seed=1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].startswith("probad: chain 0: 40/40, chain 1: 40/40")
+    np.testing.assert_array_equal(shown["posterior"]["x"].values, silent["posterior"]["x"].values)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, warnings
+import numpy as np
+import probad as pb
+
+def stop(): os.kill(os.getpid(), signal.SIGINT)
+
+n = [0]
+def logp(z):
+    n[0] += 1
+    if n[0] == {calls}:
+        threading.Timer(0.05, stop).start()  # the signal comes while the run goes on
+    return -0.5 * np.sum(z**2)
+
+density = pb.LogDensity.from_function(logp, 2)
+with warnings.catch_warnings(record=True) as issued:
+    warnings.simplefilter("always")
+    {run}
+print([str(w.message) for w in issued][0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("calls", "run", "words"),
+    [
+        (
+            3000,
+            "post = pb.nuts(density, draws=10**6, warmup=100, chains=2, seed=1); "
+            "assert post['posterior'].sizes['draw']",
+            "The run was interrupted after",
+        ),
+        (
+            500,
+            "approx = pb.vi(density, steps=10**7, step_size=1e-9, seed=1); assert len(approx.elbo); approx.sample(5)",
+            "The fit was interrupted after",
+        ),
+    ],
+)
+def test_a_signal_from_the_keyboard_ends_a_run_with_what_there_is(calls, run, words):
+    code = INTERRUPTED.format(calls=calls, run=run)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert words in done.stdout
 
 
 def test_an_interrupt_through_the_public_function():
@@ -231,9 +368,11 @@ def test_an_interrupt_through_the_public_function():
         return -0.5 * np.sum(z**2)
 
     density = pb.LogDensity.from_function(logp, 2)
-    with pytest.warns(SamplingWarning, match="interrupted after"):
+    with pytest.warns(SamplingWarning) as issued:
         result = pb.nuts(density, draws=5000, warmup=50, chains=1, seed=1, progress=False)
     assert 0 < result["posterior"].sizes["draw"] < 5000
+    assert any("interrupted after" in str(w.message) for w in issued)
+    assert all(w.filename == __file__ for w in issued)
 
 
 def test_importing_is_light():
