@@ -182,6 +182,30 @@ class InPlaceError(ProbadError, ValueError):
     """
 
 
+class CaptureError(ProbadError, RuntimeError):
+    """A function cannot be captured for compilation; the message says what it met.
+
+    Nothing is lost but speed: ``pb.grad`` and the samplers go on without compiled code.
+    """
+
+
+class StaleTraceError(ProbadError, RuntimeError):
+    """A compiled function disagrees with the Python function it was made from.
+
+    The function depends on something that changed after it was compiled: a global variable, an array in its closure, a
+    random generator, an attribute. Pass what changes as an argument, or compile anew.
+    """
+
+
+class CompileError(ProbadError, RuntimeError):
+    """Something cannot be made into native code.
+
+    For a kernel the message names file and line: kernels are plain functions over arrays and numbers, with ``while``,
+    ``for ... in range``, ``if``, arithmetic, `math` functions and calls of each other. ``PROBAD_COMPILE=0`` in the
+    environment runs everything in Python.
+    """
+
+
 class ProbadWarning(UserWarning):
     """Base of every warning issued by probad."""
 
@@ -192,3 +216,7 @@ class SamplingWarning(ProbadWarning):
 
 class ConvergenceWarning(ProbadWarning):
     """An optimisation stopped before it had converged; its result may be far from the optimum."""
+
+
+class CompileWarning(ProbadWarning):
+    """A function runs without compiled code; the message says why, and what it costs."""
