@@ -5,6 +5,7 @@ What would silently turn a traced value into a plain number raises here, naming 
 
 from __future__ import annotations
 
+import operator
 import sys
 
 import numpy as np
@@ -96,10 +97,25 @@ def _plain_index(index):
     if type(index) is int or type(index) is slice:
         return index
     parts = index if isinstance(index, tuple) else (index,)
-    for p in parts:
-        if type(p) is Box:
-            _refuse_index(p)
-    return index
+    if Box not in map(type, parts):
+        return index
+    parts = tuple(_plain_part(p) if type(p) is Box else p for p in parts)
+    return parts if isinstance(index, tuple) else parts[0]
+
+
+def _plain_part(part):
+    plain = peel(part)
+    if type(plain) is Box and plain.owner.answers and plain.dtype.kind in "iub":
+        return plain.owner.concrete(plain, "an index")
+    return _refuse_index(part)
+
+
+def _whole_number(self):
+    """The value as an index, where there is one."""
+    plain = peel(self)
+    if type(plain) is Box and plain.owner.answers and plain.dtype.kind in "iub":
+        return operator.index(plain.owner.concrete(plain, "an index"))
+    return _refuse_index(self)
 
 
 def _refuse_index(self):
@@ -204,9 +220,7 @@ _LOST = (
 def _single(self, what: str):
     """The plain value, which a batch and an interval do not have: they have many."""
     plain = peel(self)
-    if type(plain) is Box:
-        raise ConversionError(f"{what} of {plain.owner.ambiguity}")
-    return plain
+    return plain.owner.concrete(plain, what) if type(plain) is Box else plain
 
 
 def _refuse_float(self):
@@ -271,7 +285,7 @@ def _repr(self):
 
 Box.__array__, Box.__array_ufunc__, Box.__array_function__ = _array, _array_ufunc, _array_function
 Box.__float__, Box.__complex__, Box.__repr__ = _refuse_float, _refuse_float, _repr
-Box.__index__ = _refuse_index
+Box.__index__ = _whole_number
 Box.__bool__ = lambda self: bool(_single(self, "bool()"))
 Box.__int__ = lambda self: int(_single(self, "int()"))
 Box.__format__ = lambda self, spec: format(raw(self), spec)

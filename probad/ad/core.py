@@ -109,11 +109,14 @@ class Trace:
     """One differentiation in progress. Use as a context manager: on exit its boxes are dead.
 
     A trace that does something else than differentiate, such as batching, says so: a rule that asks for the value
-    under the derivatives (`peel`) must not lose what that trace knows.
+    under the derivatives (`peel`) must not lose what that trace knows. One that `answers` has one value for each box,
+    which may be asked for by `concrete`; the others have many, and `ambiguity` says why there is no answer.
     """
 
     __slots__ = ("alive", "level")
     differentiates = True
+    answers = False
+    ambiguity = ""
 
     def __init__(self):
         self.level = next(_levels)
@@ -172,6 +175,10 @@ class Trace:
     def peeled(self, box: Box):
         """`peel` of one of this trace's boxes."""
         return peel(box.value)
+
+    def concrete(self, box: Box, what: str):
+        """The plain value of one of this trace's boxes, for a branch, a count or an index."""
+        raise ConversionError(f"{what} of {self.ambiguity}")
 
 
 class ForwardTrace(Trace):

@@ -28,6 +28,7 @@ REAL, POSITIVE, UNIT = (-3.0, 3.0), (0.05, 4.0), (0.05, 0.95)
 DOMAINS: dict[str, tuple] = {}
 PARTIALS: dict[str, tuple] = {}
 CONSTANTS: dict[str, Callable] = {}
+OPERATIONS: dict[str, Constant] = {}  # what is behind those
 
 
 class Elementwise(Primitive):
@@ -64,6 +65,8 @@ class Elementwise(Primitive):
             or type(a_value) not in PLAIN
             or not owner.alive
         ):
+            if owner is not None and owner.answers:
+                return owner.process(self, (a,) if b is None else (a, b), NO_PARAMS)
             return Primitive.__call__(self, a) if b is None else Primitive.__call__(self, a, b)
         tape = owner.tape
         if b is None:
@@ -250,7 +253,7 @@ def constant(impl: Callable, name: str | None = None) -> Callable:
             return top.process(operation, plain, params)
         return impl(*plain, **params)
 
-    operation = Constant(name, impl, apply)
+    operation = OPERATIONS[name] = Constant(name, impl, apply)
     CONSTANTS[name] = apply
     return apply
 

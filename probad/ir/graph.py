@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 NO_PARAMS: dict = {}
+SMALL = 4096  # bytes
 INPUT, LOOP, LAST, COLUMN = "input", "loop", "loop_last", "loop_column"
 
 
@@ -89,12 +90,22 @@ class Graph:
         return node
 
     def constant(self, value) -> int:
-        """The number of a constant: scalars are told apart by their bits, arrays by identity."""
-        if isinstance(value, np.ndarray) and value.shape:
-            key = ("array", id(value))
+        """The number of a constant: scalars and small arrays are told apart by their content, others by identity.
+
+        A large array must not be written to as long as the graph lives.
+        """
+        if value and type(value) in (float, np.float64):  # quickly; zeros have a sign, which equality does not see
+            place = self._places.get(value)
+            if place is None:
+                self.constants.append(np.float64(value))
+                place = self._places[value] = -len(self.constants)
+            return place
+        value = np.asarray(value)[()]
+        if value.nbytes > SMALL:
+            key = ("large", id(value))
         else:
-            value = np.asarray(value)[()]
-            key = (value.dtype.str, value.tobytes())
+            key = (value.dtype.str, value.shape, value.tobytes())
+            value = value.copy()
         place = self._places.get(key)
         if place is None:
             self.constants.append(value)  # which keeps an array alive, so that its identity stays its own

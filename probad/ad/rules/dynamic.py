@@ -108,6 +108,9 @@ def element(x, index):
     parts = index if type(index) is tuple else (index,)
     if Box not in map(type, parts):
         return read(x, index=index)
+    if any(type(p) is Box and p.owner.answers and p.dtype.kind == "b" for p in parts):  # a mask that has one value
+        parts = tuple(p.owner.concrete(p, "a mask") if type(p) is Box and p.dtype.kind == "b" else p for p in parts)
+        return element(x, parts)
     for p in parts:
         if type(p) is Box and (p.owner.differentiates or p.dtype.kind not in "iu"):
             p.__index__()  # raises, and says what to do

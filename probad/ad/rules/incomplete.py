@@ -12,8 +12,8 @@ import math
 import numpy as np
 from scipy import special
 
-from probad.ad.box import Box
-from probad.ad.core import PRIMITIVES, ForwardTrace, peel, raw
+from probad.ad.box import Box, holds
+from probad.ad.core import PRIMITIVES, ForwardTrace, peel
 from probad.ad.kinds import POSITIVE, UNIT, elementwise
 from probad.ad.rules import jets, like
 
@@ -52,7 +52,7 @@ def log_front(a, x):
     """
     small = special.xlogy(a, x) - x - special.gammaln(a + 1)
     large = (peel(a) > LARGE) & (peel(x) > 0)
-    if not np.any(raw(large)):
+    if holds(~large):
         return small
     a, x = np.where(large, a, LARGE), np.where(large, x, LARGE)
     excess = (x - a) / a
@@ -118,7 +118,7 @@ def gamma_density(a, x):
     """The derivative of P(a, x) in `x`."""
     small = special.xlogy(a - 1, x) - x - special.gammaln(a)
     large = (peel(a) > LARGE) & (peel(x) > 0)
-    if not np.any(raw(large)):
+    if holds(~large):
         return np.exp(small)
     ratio = np.where(large, a, 1.0) / np.where(large, x, 1.0)
     return np.exp(np.where(large, log_front(a, x) + np.log(ratio), small))
