@@ -12,9 +12,27 @@ from collections.abc import Callable
 
 import numpy as np
 
+from probad.codegen.kernel import intrinsic
+
 MASK = 0xFFFFFFFFFFFFFFFF
 
 
+@intrinsic(
+    "opaque", "opaque", "floats", "int", "int", "floats", "int", "int",
+    returns="int",
+    body="""
+      %density = inttoptr i64 %0 to ptr
+      %context = inttoptr i64 %1 to ptr
+      %read = mul i64 %3, %7
+      %written = mul i64 %4, %7
+      %position = getelementptr inbounds double, ptr %2, i64 %read
+      %gradient = getelementptr inbounds double, ptr %2, i64 %written
+      %logp = getelementptr inbounds double, ptr %5, i64 %6
+      %status = call i32 %density(ptr %context, ptr %position, ptr %logp, ptr %gradient)
+      %wide = sext i32 %status to i64
+      ret i64 %wide
+    """,
+)  # fmt: skip
 def evaluate(address, ctx, rows, position, gradient, scalars, logp, dim) -> int:
     """Evaluate a log density at a row of `rows`.
 
@@ -69,16 +87,39 @@ class PythonDensity:
         return status
 
 
+@intrinsic("unwrapped", returns="word", body="  ret i64 %0")
 def wrap(x: int) -> int:
     """`x` modulo 2^64. In machine code: nothing."""
     return x & MASK
 
 
+@intrinsic(
+    "word",
+    "int",
+    returns="word",
+    body="""
+      %fits = icmp ult i64 %1, 64
+      %places = select i1 %fits, i64 %1, i64 0
+      %shifted = lshr i64 %0, %places
+      %result = select i1 %fits, i64 %shifted, i64 0
+      ret i64 %result
+    """,
+)
 def shift_right(x: int, n: int) -> int:
     """Logical shift: zeros come in from the left. In machine code: ``lshr``."""
     return x >> n
 
 
+@intrinsic(
+    "word",
+    "int",
+    returns="word",
+    body="""
+      %result = call i64 @llvm.fshl.i64(i64 %0, i64 %0, i64 %1)
+      ret i64 %result
+    """,
+    declares=("declare i64 @llvm.fshl.i64(i64, i64, i64)",),
+)
 def rotate_left(x: int, n: int) -> int:
     """Rotate 64 bits. In machine code: ``fshl``."""
     return ((x << n) | (x >> (64 - n))) & MASK

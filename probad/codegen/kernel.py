@@ -1,0 +1,186 @@
+"""The compiler of kernels: restricted Python to machine code, kept on disk for later processes.
+
+    leapfrog = compile_kernel(fn, "opaque", "opaque", "floats", "int")
+    leapfrog(address, ctx, rows, dim)
+
+What kernels may say is in `probad.codegen.kernel_types`, what happens where Python would raise in
+`probad.codegen.kernel_text`. An object is found again by the bytecode of the kernel and of all it calls, with the
+constants they name, so that nothing is read or parsed if it is there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import lru_cache
+from pathlib import Path
+from types import FunctionType
+
+import numpy as np
+
+from probad.codegen.kernel_text import C_FUNCTIONS, C_PREFIX, program_text
+from probad.codegen.kernel_types import ATTRIBUTE, ELEMENT, Program, intrinsic
+from probad.errors import ArgumentError
+
+__all__ = ["Kernel", "compile_kernel", "intrinsic", "start_compiling"]
+
+LEVEL = 1
+C_TYPE = {"float": ctypes.c_double, "int": ctypes.c_int64, "word": ctypes.c_uint64, "bool": ctypes.c_bool, "none": None}
+DTYPE = {"floats": np.dtype(np.float64), "ints": np.dtype(np.int64), "words": np.dtype(np.uint64)}
+
+_COMPILED: dict[tuple, Future] = {}  # all kernels of this process
+_LOCK = threading.Lock()
+
+
+class Kernel:
+    """Machine code of a kernel, called as the Python function is.
+
+    Arrays are C-contiguous, of the kernel's dtypes and apart from each other, or addresses of such. The call releases
+    the GIL.
+
+    Attributes
+    ----------
+    name : str
+    arg_types : tuple of str
+    returns : str
+    address : int
+        A C function: addresses and integers are ``int64_t``, arrays pointers.
+    """
+
+    def __init__(self, name: str, arg_types: tuple[str, ...], native):
+        (entry,) = (f for f in native.functions if f.startswith("entry."))
+        self.name, self.arg_types, self.returns = name, arg_types, entry.removeprefix("entry.")
+        self.address = native.address(entry)
+        self._native = native
+        kinds = [C_TYPE.get(kind, ctypes.c_void_p) for kind in arg_types]
+        self._call = ctypes.CFUNCTYPE(C_TYPE[self.returns], *kinds)(self.address)
+
+    def __call__(self, *args):
+        """Run with numbers and arrays, or for arrays their addresses."""
+        if len(args) != len(self.arg_types):
+            raise ArgumentError(f"Kernel {self.name} takes {len(self.arg_types)} arguments; got {len(args)}.")
+        return self._call(
+            *(_address(kind, x) if kind in ELEMENT else x for kind, x in zip(self.arg_types, args, strict=True))
+        )
+
+    def __repr__(self) -> str:
+        return f"<compiled kernel {self.name}({', '.join(self.arg_types)}) -> {self.returns}>"
+
+
+def _address(kind: str, array) -> int:
+    """Where the elements of an array are; an address stays as it is."""
+    if isinstance(array, int):
+        return array
+    fits = isinstance(array, np.ndarray) and array.dtype == DTYPE[kind] and array.flags.c_contiguous
+    if not (fits and array.flags.writeable):
+        given = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ArgumentError(f"A kernel takes a C-contiguous, writeable array of {DTYPE[kind]} here; got a {given}.")
+    return array.ctypes.data
+
+
+def compile_kernel(fn: Callable, *arg_types: str, cache: bool = True) -> Kernel:
+    """Compile a kernel, or load it if some process has done so before.
+
+    Parameters
+    ----------
+    fn : function
+        Restricted Python.
+    *arg_types : str
+        One of `probad.codegen.kernel_types.TYPES` for each argument.
+    cache : bool
+        Whether to use the cache on disk.
+
+    Returns
+    -------
+    Kernel
+        The same for the same arguments.
+
+    Raises
+    ------
+    CompileError
+        For anything outside the subset, with file and line.
+
+    Examples
+    --------
+    >>> from probad.mcmc.random import uniform
+    >>> state = np.array([1, 2, 3, 4], np.uint64)
+    >>> compile_kernel(uniform, "words")(state) == uniform([1, 2, 3, 4])
+    True
+    """
+    future, is_new = _claim(fn, arg_types, cache)
+    if is_new:
+        _fulfil(future, fn, arg_types, cache)
+    return future.result()
+
+
+def start_compiling(fn: Callable, *arg_types: str, cache: bool = True) -> Future:
+    """As `compile_kernel` in a thread of its own; a future of the kernel. LLVM leaves other threads free to run."""
+    future, is_new = _claim(fn, arg_types, cache)
+    if is_new:
+        threading.Thread(target=_fulfil, args=(future, fn, arg_types, cache), name=f"compile {fn.__name__}").start()
+    return future
+
+
+def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool) -> tuple[Future, bool]:
+    """The future of a kernel, and whether the caller is the one to fulfil it."""
+    key = (_identity(fn, arg_types), cache)
+    with _LOCK:
+        future = _COMPILED.get(key)
+        if future is not None and not (future.done() and future.exception() is not None):
+            return future, False
+        _COMPILED[key] = future = Future()
+        return future, True
+
+
+def _fulfil(future: Future, fn: Callable, arg_types: tuple[str, ...], cache: bool) -> None:
+    try:
+        future.set_result(_compile(fn, arg_types, cache))
+    except BaseException as error:  # whoever waits for the future must hear of it
+        future.set_exception(error)
+
+
+def _compile(fn: Callable, arg_types: tuple[str, ...], cache: bool) -> Kernel:
+    from probad.codegen import llvm  # imports llvmlite, which runs that compile nothing do not need
+
+    def text() -> str:
+        return program_text(Program(fn, arg_types))
+
+    symbols = {f"{C_PREFIX}{name}": address for name in C_FUNCTIONS if (address := llvm.c_address(name))}
+    native = llvm.compile_module(text, level=LEVEL, symbols=symbols, cache=cache, key=_identity(fn, arg_types))
+    return Kernel(fn.__name__, arg_types, native)
+
+
+def _identity(fn: Callable, arg_types: tuple[str, ...]) -> str:
+    """What tells a kernel from all others: the bytecode that is reached, the constants it names, this compiler."""
+    parts = [sys.implementation.cache_tag, os.environ.get("PROBAD_CPU"), _compiler(), arg_types]
+    return hashlib.sha256(repr([*parts, *_reached(fn, set())]).encode()).hexdigest()
+
+
+def _reached(fn: Callable, seen: set) -> Iterator[tuple]:
+    """The bytecode of a function and of all it calls, with the constants of modules that they name."""
+    if not isinstance(fn, FunctionType) or fn in seen:
+        yield (getattr(fn, "__name__", None),)
+        return
+    seen.add(fn)
+    code = fn.__code__
+    yield fn.__name__, code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_argcount, code.co_freevars
+    for name in code.co_names:
+        value = fn.__globals__.get(name)
+        if (twin := getattr(value, ATTRIBUTE, None)) is not None:
+            yield name, twin
+        elif isinstance(value, FunctionType):
+            yield from _reached(value, seen)
+        elif isinstance(value, int | float):
+            yield name, value
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> str:
+    """Hash of the compiler's own source."""
+    files = [Path(__file__).with_name(f"kernel{part}.py") for part in ("", "_text", "_types")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.exists())).hexdigest()
