@@ -94,7 +94,7 @@ class Graph:
 
         A large array must not be written to as long as the graph lives.
         """
-        if value and type(value) in (float, np.float64):  # quickly; zeros have a sign, which equality does not see
+        if type(value) in (float, np.float64) and value:  # quickly; zeros have a sign, which equality does not see
             place = self._places.get(value)
             if place is None:
                 self.constants.append(np.float64(value))
