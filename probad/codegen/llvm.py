@@ -106,6 +106,7 @@ def compile_module(
     cache: bool = True,
     key: str | None = None,
     vectorize: bool = True,
+    pack: bool = False,
 ) -> Native:
     """Machine code of a module in this process.
 
@@ -123,6 +124,8 @@ def compile_module(
         What tells this module from all others, instead of its text, which is then made only if it is needed.
     vectorize : bool
         Whether LLVM looks for loops to vectorise.
+    pack : bool
+        Whether it looks for equal operations in straight-line code to make vectors of. That is slow for long code.
 
     Returns
     -------
@@ -138,10 +141,10 @@ def compile_module(
         entry = payload = None
         if cache:
             identity = (key,) if key is not None else (_text(text), "text")
-            entry = _cache_key(*identity, *target(), level, vectorize, *sorted(symbols))
+            entry = _cache_key(*identity, *target(), level, vectorize, pack, *sorted(symbols))
             payload = objects.load(entry)
         if payload is None:
-            payload = _build(_text(text), target(), level, vectorize)
+            payload = _build(_text(text), target(), level, vectorize, pack)
             if entry is not None:
                 objects.store(entry, payload)
         return _link(payload, symbols)
@@ -156,7 +159,7 @@ def assembly(text: str, *, target: Target, level: int = 1, vectorize: bool = Tru
         If the text is not valid, or this build of LLVM does not know the processor.
     """
     with _LOCK:
-        module, machine = _optimized(text, target, level, vectorize)
+        module, machine = _optimized(text, target, level, vectorize, False)
         return machine.emit_assembly(module)
 
 
@@ -172,7 +175,7 @@ def _cache_key(*parts) -> str:
     return objects.key(_FORMAT, __version__, llvmlite_version, llvm.llvm_version_info, *parts)
 
 
-def _optimized(text: str, processor: Target, level: int, vectorize: bool):
+def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: bool):
     """The module after LLVM's passes, and the machine to emit it."""
     llvm = _binding()
     if processor.triple != _host().triple:
@@ -188,9 +191,8 @@ def _optimized(text: str, processor: Target, level: int, vectorize: bool):
         module.verify()
     except RuntimeError as error:
         raise CompileError(f"LLVM refuses the module: {error}") from error
-    # straight-line code is not searched for parallel operations: that is slow, and vectors are written as such
     options = llvm.create_pipeline_tuning_options(speed_level=level)
-    options.slp_vectorization = False
+    options.slp_vectorization = pack
     options.loop_vectorization = vectorize
     options.loop_interleaving = vectorize
     builder = llvm.create_pass_builder(machine, options)
@@ -198,9 +200,9 @@ def _optimized(text: str, processor: Target, level: int, vectorize: bool):
     return module, machine
 
 
-def _build(text: str, processor: Target, level: int, vectorize: bool) -> bytes:
+def _build(text: str, processor: Target, level: int, vectorize: bool, pack: bool) -> bytes:
     """An object file, behind a line with the names that it defines and needs."""
-    module, machine = _optimized(text, processor, level, vectorize)
+    module, machine = _optimized(text, processor, level, vectorize, pack)
     needed = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
     needed += [v.name for v in module.global_variables if v.is_declaration]
     defined = [f.name for f in module.functions if not f.is_declaration and f.linkage.name == "external"]

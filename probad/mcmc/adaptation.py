@@ -6,21 +6,27 @@ import math
 
 import numpy as np
 
-from probad.mcmc.integrators import copy_row, leapfrog, total_energy
+from probad.mcmc.integrators import leapfrog, total_energy
 from probad.mcmc.random import fill_normal
+from probad.mcmc.rows import copy_row
 from probad.mcmc.workspace import (
     ACCEPTANCE_GAP,
     AVERAGED,
+    FAILED,
+    FINE,
     GRADIENT,
     LOG_STEP_AVERAGE,
     LOG_STEP_CENTRE,
     LOGP,
     MOMENTUM,
+    NO_STEP_SIZE,
     POSITION,
     RIGHT_GRADIENT,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     STEP_SIZE,
+    STOP,
+    STOPPED,
     TARGET_ACCEPT,
     WALK_LOGP,
 )
@@ -108,18 +114,18 @@ def energy_loss_of_one_step(address, ctx, rows, scalars, random, dim):
     start = total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim)
     step = scalars[STEP_SIZE]
     status = leapfrog(address, ctx, rows, scalars, RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM, WALK_LOGP, step, dim)
-    if status == 2:
+    if status == FAILED:
         return math.nan
     return start - total_energy(rows, scalars, RIGHT_MOMENTUM, WALK_LOGP, status, dim)
 
 
-def find_step_size(address, ctx, rows, scalars, random, dim):
+def find_step_size(address, ctx, rows, scalars, counts, random, dim):
     """Double or halve the step size until the acceptance of one step crosses 0.8.
 
     Returns
     -------
     int
-        0, 2 if the density failed, or 3 if no step is short enough.
+        FINE, FAILED, STOPPED, or NO_STEP_SIZE if no step is short enough.
 
     Source: Hoffman and Gelman (2014), algorithm 4, with Stan's threshold.
     """
@@ -129,17 +135,19 @@ def find_step_size(address, ctx, rows, scalars, random, dim):
     searching = True
     while searching:
         if loss != loss:
-            return 2
+            return FAILED
+        if counts[STOP] != 0:
+            return STOPPED
         if growing:
             searching = loss > threshold and scalars[STEP_SIZE] < LARGEST_STEP
         else:
             searching = loss < threshold
             if searching and scalars[STEP_SIZE] < SMALLEST_STEP:
-                return 3
+                return NO_STEP_SIZE
         if searching:
             if growing:
                 scalars[STEP_SIZE] = 2.0 * scalars[STEP_SIZE]
             else:
                 scalars[STEP_SIZE] = 0.5 * scalars[STEP_SIZE]
             loss = energy_loss_of_one_step(address, ctx, rows, scalars, random, dim)
-    return 0
+    return FINE

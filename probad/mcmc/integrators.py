@@ -6,15 +6,8 @@ import math
 
 from probad.mcmc.intrinsics import evaluate
 from probad.mcmc.metrics import drift, kick
+from probad.mcmc.rows import squared_norm
 from probad.mcmc.workspace import DIVERGING, MAX_DELTA_ENERGY, MAX_ENERGY_ERROR, START_ENERGY
-
-
-def copy_row(rows, source, target, dim):
-    """Copy one row to another."""
-    a = source * dim
-    b = target * dim
-    for i in range(dim):
-        rows[b + i] = rows[a + i]
 
 
 def leapfrog(address, ctx, rows, scalars, position, gradient, momentum, logp, step, dim):
@@ -54,11 +47,7 @@ def total_energy(rows, scalars, momentum, logp, status, dim):
     """
     if status != 0:
         return math.inf
-    kinetic = 0.0
-    p = momentum * dim
-    for i in range(dim):
-        kinetic = kinetic + rows[p + i] * rows[p + i]
-    energy = 0.5 * kinetic - scalars[logp]
+    energy = 0.5 * squared_norm(rows, momentum, dim) - scalars[logp]
     if abs(energy) < math.inf:  # neither infinite nor NaN
         return energy
     return math.inf

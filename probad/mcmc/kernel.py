@@ -18,6 +18,7 @@ from probad.mcmc.workspace import (
     ALGORITHM,
     CHOSEN_ENERGY,
     DIVERGING,
+    FINE,
     ITERATION,
     LOGP,
     MAX_ENERGY_ERROR,
@@ -56,32 +57,32 @@ def run_iterations(address, ctx, rows, scalars, counts, random, schedule, draws,
     Returns
     -------
     int
-        0, 2 if the density failed, or 3 if warm-up found no step short enough. ``counts[ITERATION]`` tells how many
-        iterations are complete.
+        FINE, FAILED if the density failed, NO_STEP_SIZE if warm-up found no step short enough, or STOPPED if
+        ``counts[STOP]`` asked for that. ``counts[ITERATION]`` tells how many iterations are complete.
     """
     end = counts[N_WARMUP] + counts[N_DRAWS]
     for _ in range(n_iterations):
         iteration = counts[ITERATION]
         if iteration >= end:
-            return 0
-        status = 0
+            return FINE
+        status = FINE
         if iteration == 0 and counts[N_WARMUP] > 0:
-            status = find_step_size(address, ctx, rows, scalars, random, dim)
+            status = find_step_size(address, ctx, rows, scalars, counts, random, dim)
             restart_averaging(scalars, counts)
-        if status != 0:
+        if status != FINE:
             return status
         scalars[STEP_SIZE_USED] = scalars[STEP_SIZE]
         if counts[ALGORITHM] == NUTS:
             status = nuts_transition(address, ctx, rows, scalars, counts, random, dim)
         else:
             status = static_transition(address, ctx, rows, scalars, counts, random, dim)
-        if status == 0 and iteration < counts[N_WARMUP]:
+        if status == FINE and iteration < counts[N_WARMUP]:
             status = adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim)
-        if status != 0:
+        if status != FINE:
             return status
         write_iteration(rows, scalars, counts, draws, statistics, iteration, dim)
         counts[ITERATION] = iteration + 1
-    return 0
+    return FINE
 
 
 def mean_acceptance(scalars, counts):
@@ -91,7 +92,7 @@ def mean_acceptance(scalars, counts):
 
 def adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim):
     """Learn from the transition that has just been made; returns the status of `find_step_size`."""
-    status = 0
+    status = FINE
     average_step_size(scalars, counts, mean_acceptance(scalars, counts))
     task = schedule[iteration]
     if task == COLLECT or task == UPDATE:
@@ -99,7 +100,7 @@ def adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim)
     if task == UPDATE:
         adopt_variances(rows, counts, dim)
         welford_reset(rows, counts, dim)
-        status = find_step_size(address, ctx, rows, scalars, random, dim)
+        status = find_step_size(address, ctx, rows, scalars, counts, random, dim)
         restart_averaging(scalars, counts)
     if iteration == counts[N_WARMUP] - 1:
         finish_step_size(scalars, counts)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
-from probad.mcmc.integrators import copy_row, leapfrog, note_energy_error, total_energy
+from probad.mcmc.integrators import leapfrog, note_energy_error, total_energy
 from probad.mcmc.random import fill_normal, uniform
+from probad.mcmc.rows import copy_row
 from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
     CHOSEN_ENERGY,
     DIVERGING,
+    FAILED,
+    FINE,
     GRADIENT,
     LOGP,
     MAX_ENERGY_ERROR,
@@ -23,6 +26,8 @@ from probad.mcmc.workspace import (
     SATURATED,
     START_ENERGY,
     STEP_SIZE,
+    STOP,
+    STOPPED,
     TRAJECTORY_LENGTH,
     TREE_DEPTH,
     WALK_LOGP,
@@ -48,7 +53,7 @@ def static_transition(address, ctx, rows, scalars, counts, random, dim):
     Returns
     -------
     int
-        0, or 2 if the density failed; the statistics of the transition are left in `scalars` and `counts`.
+        FINE, FAILED or STOPPED; the statistics of the transition are left in `scalars` and `counts`.
     """
     fill_normal(random, rows, MOMENTUM, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
@@ -70,8 +75,10 @@ def static_transition(address, ctx, rows, scalars, counts, random, dim):
         status = leapfrog(
             address, ctx, rows, scalars, RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM, WALK_LOGP, step, dim
         )
-        if status == 2:
-            return 2
+        if status == FAILED:
+            return FAILED
+        if counts[STOP] != 0:
+            return STOPPED
         counts[N_STEPS] = counts[N_STEPS] + 1
         energy = total_energy(rows, scalars, RIGHT_MOMENTUM, WALK_LOGP, status, dim)
         error = note_energy_error(scalars, counts, energy)
@@ -83,4 +90,4 @@ def static_transition(address, ctx, rows, scalars, counts, random, dim):
             copy_row(rows, RIGHT_GRADIENT, GRADIENT, dim)
             scalars[LOGP] = scalars[WALK_LOGP]
             scalars[CHOSEN_ENERGY] = energy
-    return 0
+    return FINE

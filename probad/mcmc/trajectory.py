@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
-from probad.mcmc.integrators import copy_row, leapfrog, note_energy_error, total_energy
+from probad.mcmc.integrators import leapfrog, note_energy_error, total_energy
 from probad.mcmc.random import fill_normal, uniform
+from probad.mcmc.rows import add_row, along_sum, copy_row
 from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
     BEGIN,
@@ -24,6 +25,8 @@ from probad.mcmc.workspace import (
     CHOSEN_POSITION,
     DIVERGING,
     END,
+    FAILED,
+    FINE,
     GRADIENT,
     LEFT_GRADIENT,
     LEFT_MOMENTUM,
@@ -45,13 +48,15 @@ from probad.mcmc.workspace import (
     STACK,
     START_ENERGY,
     STEP_SIZE,
+    STOP,
+    STOPPED,
     SUBTREE_LOG_WEIGHT,
     TREE_DEPTH,
     TREE_RHO,
     WALK_LOGP,
 )
 
-GROWN, TURNED, DIVERGED, FATAL = 0, 1, 2, 3  # what can become of a subtree
+GROWN, TURNED, DIVERGED, BROKEN, HALTED = 0, 1, 2, 3, 4  # what can become of a subtree
 NO_WEIGHT = -1e300  # the logarithm of zero
 
 
@@ -67,17 +72,7 @@ def turns(rows, begin, end, rho, more, dim):
 
     `begin` and `end` are rows of momenta; the sum is that of the rows `rho` and `more`.
     """
-    along_begin = 0.0
-    along_end = 0.0
-    b = begin * dim
-    e = end * dim
-    r = rho * dim
-    m = more * dim
-    for i in range(dim):
-        total = rows[r + i] + rows[m + i]
-        along_begin = along_begin + rows[b + i] * total
-        along_end = along_end + rows[e + i] * total
-    return not (along_begin > 0.0 and along_end > 0.0)
+    return not (along_sum(rows, begin, rho, more, dim) > 0.0 and along_sum(rows, end, rho, more, dim) > 0.0)
 
 
 def join_turns(rows, a_begin, a_end, a_rho, b, size, dim):
@@ -95,14 +90,6 @@ def join_turns(rows, a_begin, a_end, a_rho, b, size, dim):
     return turns(rows, a_end, b + END, b + RHO, a_end, dim)
 
 
-def add_row(rows, source, target, dim):
-    """Add one row to another."""
-    a = source * dim
-    b = target * dim
-    for i in range(dim):
-        rows[b + i] = rows[b + i] + rows[a + i]
-
-
 def push_leaf(rows, momentum, subtree, dim):
     """Make one state a subtree: its momentum is the first, the last and the sum."""
     p = momentum * dim
@@ -118,13 +105,20 @@ def push_leaf(rows, momentum, subtree, dim):
 
 def weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, dim):
     """Add the weight of a state to that of its subtree, and make it the candidate with its share of the sum."""
+    acceptance = 1.0
     if error > 0.0:
-        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + math.exp(-error)
+        acceptance = math.exp(-error)
+    scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + acceptance
+    before = scalars[SUBTREE_LOG_WEIGHT]
+    if before > -error:
+        ratio = math.exp(-error - before)
+        scalars[SUBTREE_LOG_WEIGHT] = before + math.log(1.0 + ratio)
+        share = ratio / (1.0 + ratio)
     else:
-        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + 1.0
-    weight = log_add_exp(scalars[SUBTREE_LOG_WEIGHT], -error)
-    scalars[SUBTREE_LOG_WEIGHT] = weight
-    if leaf == 0 or uniform(random) < math.exp(-error - weight):
+        ratio = math.exp(before + error)
+        scalars[SUBTREE_LOG_WEIGHT] = math.log(1.0 + ratio) - error
+        share = 1.0 / (1.0 + ratio)
+    if leaf == 0 or uniform(random) < share:
         copy_row(rows, position, CANDIDATE_POSITION, dim)
         copy_row(rows, gradient, CANDIDATE_GRADIENT, dim)
         scalars[CANDIDATE_LOGP] = scalars[WALK_LOGP]
@@ -146,8 +140,8 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
     Returns
     -------
     int
-        GROWN, TURNED (a subtree turned back), DIVERGED or FATAL. The subtree is on the stack, its choice in the
-        CANDIDATE rows.
+        GROWN, TURNED (a subtree turned back), DIVERGED, BROKEN (the density failed) or HALTED (the user wants a stop).
+        The subtree is on the stack, its choice in the CANDIDATE rows.
     """
     step = sign * scalars[STEP_SIZE]
     scalars[SUBTREE_LOG_WEIGHT] = NO_WEIGHT
@@ -155,8 +149,10 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
     n_leaves = 1 << counts[TREE_DEPTH]
     for leaf in range(n_leaves):
         status = leapfrog(address, ctx, rows, scalars, position, gradient, momentum, WALK_LOGP, step, dim)
-        if status == 2:
-            return FATAL
+        if status == FAILED:
+            return BROKEN
+        if counts[STOP] != 0:
+            return HALTED
         counts[N_STEPS] = counts[N_STEPS] + 1
         energy = total_energy(rows, scalars, momentum, WALK_LOGP, status, dim)
         error = note_energy_error(scalars, counts, energy)
@@ -225,7 +221,7 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
     Returns
     -------
     int
-        0, or 2 if the density failed; the statistics of the transition are left in `scalars` and `counts`.
+        FINE, FAILED or STOPPED; the statistics of the transition are left in `scalars` and `counts`.
     """
     begin_trajectory(rows, scalars, counts, random, dim)
     growing = True
@@ -242,8 +238,10 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
             outcome = grow(
                 address, ctx, rows, scalars, counts, random, LEFT_POSITION, LEFT_GRADIENT, LEFT_MOMENTUM, -1.0, dim
             )
-        if outcome == FATAL:
-            return 2
+        if outcome == BROKEN:
+            return FAILED
+        if outcome == HALTED:
+            return STOPPED
         size = 1 << counts[TREE_DEPTH]
         counts[TREE_DEPTH] = counts[TREE_DEPTH] + 1
         if outcome == GROWN:
@@ -257,4 +255,4 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
     copy_row(rows, CHOSEN_POSITION, POSITION, dim)
     copy_row(rows, CHOSEN_GRADIENT, GRADIENT, dim)
     scalars[LOGP] = scalars[CHOSEN_LOGP]
-    return 0
+    return FINE

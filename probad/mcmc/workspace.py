@@ -40,9 +40,13 @@ ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
 AVERAGED, WELFORD_COUNT = 3, 4
 N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 5, 6, 7, 8  # of the present trajectory
 MAX_TREE_DEPTH, MAX_STEPS, ALGORITHM = 9, 10, 11
-N_COUNTS = 12
+STOP = 12  # not 0: give up the present iteration; written by another thread while kernels run
+N_COUNTS = 13
 
 NUTS, STATIC = 0, 1  # values of ALGORITHM
+
+# --- what a kernel returns ------------------------------------------------------------------------------------------
+FINE, FAILED, NO_STEP_SIZE, STOPPED = 0, 2, 3, 4  # FAILED is the status of a density that failed
 
 # --- columns of the statistics, by ArviZ's names ----------------------------------------------------------------------
 STATISTICS = (

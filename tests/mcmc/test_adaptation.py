@@ -86,8 +86,8 @@ def test_the_metric_is_the_shrunk_variance_of_the_window():
 
 def _search(density, start):
     space = make_space(density, position=np.full(density.dim, 0.1), step_size=start)
-    rows, scalars, _, random, *_ = space.to_lists()
-    status = find_step_size(PythonDensity(density.evaluate, density.dim), 0, rows, scalars, random, density.dim)
+    rows, scalars, counts, random, *_ = space.to_lists()
+    status = find_step_size(PythonDensity(density.evaluate, density.dim), 0, rows, scalars, counts, random, density.dim)
     return status, scalars[w.STEP_SIZE]
 
 
