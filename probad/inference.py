@@ -12,7 +12,7 @@ from probad import output
 from probad.density import LogDensity
 from probad.diagnostics import warn_about
 from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
-from probad.mcmc import HMC, NUTS, sample_chains
+from probad.mcmc import HMC, NUTS, prepare, sample_chains
 from probad.model import BoundModel, Model
 from probad.progress import show_chains, show_steps
 from probad.vi import Fit
@@ -80,6 +80,7 @@ def nuts(
     KeyboardInterrupt
         For a Ctrl-C during warm-up, when there are no draws yet.
     """
+    prepare()  # meanwhile the model is read
     density = as_density(model, "nuts")
     algorithm = NUTS(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
@@ -119,6 +120,7 @@ def hmc(
     -------
     arviz.InferenceData or xarray.DataTree
     """
+    prepare()  # meanwhile the model is read
     density = as_density(model, "hmc")
     algorithm = HMC(n_steps=n_steps, trajectory_length=trajectory_length, target_accept=target_accept, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}

@@ -1,6 +1,7 @@
 """Markov chain Monte Carlo on log densities: Hamiltonian samplers, their warm-up, and the chains that run them."""
 
 from probad.mcmc.chains import ChainResult, sample_chains
+from probad.mcmc.run import prepare
 from probad.mcmc.settings import HMC, NUTS
 
-__all__ = ["HMC", "NUTS", "ChainResult", "sample_chains"]
+__all__ = ["HMC", "NUTS", "ChainResult", "prepare", "sample_chains"]

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextvars
+import ctypes
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from probad.codegen.kernel import Kernel
 from probad.errors import ArgumentError, DensityError
 from probad.mcmc.adaptation import COLLECT, STEP_ONLY, UPDATE, warmup_schedule
 from probad.mcmc.initialize import starting_point
-from probad.mcmc.intrinsics import PythonDensity
-from probad.mcmc.kernel import run_iterations
 from probad.mcmc.random import stream
+from probad.mcmc.run import CompiledRun, PythonRun, compiled_kernel, prepare
 from probad.mcmc.settings import HMC, NUTS, check_count
 from probad.mcmc.workspace import (
+    FINE,
     FLAGS,
     GRADIENT,
     INTEGERS,
@@ -28,14 +31,16 @@ from probad.mcmc.workspace import (
     ITERATION,
     LOGP,
     N_WARMUP,
+    NO_STEP_SIZE,
     POSITION,
     STATISTICS,
     STEP_SIZE,
+    STOPPED,
     Workspace,
 )
 
 CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
-NO_STEP_SIZE = 3  # the kernel's status: see `probad.mcmc.adaptation.find_step_size`
+PATIENCE = 0.3  # seconds that a density has to come back after an interrupt, before it is interrupted itself
 DIVERGING_COLUMN = STATISTICS.index("diverging")
 
 # progress(chain, done, total, warming_up, n_divergent, step_size)
@@ -81,6 +86,8 @@ class Chain:
         self.density = density
         self.number = number
         self.n_divergent = 0
+        self._compiled: CompiledRun | None = None
+        self._run: CompiledRun | PythonRun | None = None
         schedule = warmup_schedule(warmup)
         if algorithm.metric == "unit":
             schedule[(schedule == COLLECT) | (schedule == UPDATE)] = STEP_ONLY
@@ -110,29 +117,39 @@ class Chain:
 
     def advance(self, seconds: float) -> None:
         """Run for about `seconds`; the draws do not depend on where a chunk ends."""
-        memory = self.space.to_lists()
+        run = PythonRun(self.density, self.space) if self._compiled is None else self._compiled
+        self._run = run
         try:
-            self._run(memory, time.perf_counter() + seconds)
+            self._advance(run, time.perf_counter() + seconds)
         finally:
-            self.space.take_back(*memory)
+            run.close()
 
-    def _run(self, memory: tuple, deadline: float) -> None:
-        """Run chunks of iterations on the lists of the workspace until the deadline."""
-        density, dim, counts = self.density, self.density.dim, memory[2]
-        address = PythonDensity(density.evaluate, dim)
+    def compile(self, kernel: Kernel) -> None:
+        """Run compiled from now on."""
+        self._compiled = CompiledRun(kernel, self.density, self.space)
+
+    def stop(self) -> None:
+        """End the present iteration early; for other threads."""
+        if self._run is not None:
+            self._run.stop()
+
+    def _advance(self, run: CompiledRun | PythonRun, deadline: float) -> None:
+        """Run chunks of iterations until the deadline."""
         n = 1
-        while counts[ITERATION] < self.total:
-            before, start = counts[ITERATION], time.perf_counter()
-            status = run_iterations(address, density.ctx, *memory, n, dim)
-            if status != 0:
+        n_warmup = int(self.space.counts[N_WARMUP])
+        while (before := run.done) < self.total:
+            start = time.perf_counter()
+            status = run.advance(n)
+            done, now = run.done, time.perf_counter()
+            self.n_divergent += int(self.space.statistics[max(before, n_warmup) : done, DIVERGING_COLUMN].sum())
+            if status == STOPPED:
+                return
+            if status != FINE:
                 raise self._failure(status)
-            now = time.perf_counter()
-            first = max(before, counts[N_WARMUP])
-            self.n_divergent += int(self.space.statistics[first : counts[ITERATION], DIVERGING_COLUMN].sum())
             if now >= deadline:
                 return
             # aim at the deadline, but never more than double: early iterations tell little about later ones
-            rate = (counts[ITERATION] - before) / max(now - start, 1e-9)
+            rate = (done - before) / max(now - start, 1e-9)
             n = max(1, min(2 * n, int(rate * (deadline - now))))
 
     def _failure(self, status: int) -> BaseException:
@@ -215,10 +232,17 @@ def sample_chains(
         cores = (os.cpu_count() or 1) if density.address else 1
     running: list[Chain] = []
     interrupted = False
+    compiling = prepare()
     try:
         for i, start in enumerate(starts):
             running.append(Chain(density.fork(), algorithm, i, draws=draws, warmup=warmup, seed=int(seed), init=start))
-        (_in_turn if cores == 1 else _in_threads)(running, progress, cores)
+        kernel = compiled_kernel(compiling)
+        if kernel is not None:
+            for chain in running:
+                chain.compile(kernel)
+        # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
+        in_turn = cores == 1 and kernel is None
+        (_in_turn if in_turn else _in_threads)(running, progress, cores)
     except KeyboardInterrupt:
         interrupted = True
     settings = {
@@ -258,6 +282,7 @@ def _in_turn(chains: list[Chain], progress: Progress | None, cores: int) -> None
 def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> None:
     """Advance the chains by turns in several threads; this one reports, and tells them to stop on an interrupt."""
     waiting = deque(chains)
+    working: dict[int, Chain] = {}  # by number of the thread
     stop = threading.Event()
 
     def work() -> None:
@@ -266,30 +291,50 @@ def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> N
                 chain = waiting.popleft()
             except IndexError:  # each chain that is left has a thread
                 return
-            chain.advance(CHUNK_SECONDS)
+            working[threading.get_ident()] = chain
+            try:
+                chain.advance(CHUNK_SECONDS)
+            finally:
+                del working[threading.get_ident()]
             if chain.done < chain.total:
                 waiting.append(chain)
 
     futures: list[Future] = []
+    n_threads = min(cores, len(chains))
     try:
-        with ThreadPoolExecutor(min(cores, len(chains))) as pool:
-            futures += [pool.submit(work) for _ in range(min(cores, len(chains)))]
+        with ThreadPoolExecutor(n_threads) as pool:
+            # settings such as numpy.errstate hold in the threads as they do here
+            futures += [pool.submit(contextvars.copy_context().run, work) for _ in range(n_threads)]
             try:
-                while not all(f.done() for f in futures):
-                    time.sleep(CHUNK_SECONDS)
-                    for future in futures:
-                        if future.done():
-                            future.result()
+                while wait(futures, CHUNK_SECONDS, FIRST_EXCEPTION).not_done:
+                    _raise_failure(futures)
                     for chain in chains:
                         chain.report(progress)
             finally:
                 stop.set()
+                _recall(futures, working)
     finally:  # a failure in a thread goes before an interrupt, or it would be lost
-        for future in futures:
-            if future.done():
-                future.result()
+        _raise_failure(futures)
     for chain in chains:
         chain.report(progress)
+
+
+def _raise_failure(futures: list[Future]) -> None:
+    """Raise what ended a thread; a failure rather than an interrupt."""
+    errors = [error for future in futures if future.done() and (error := future.exception()) is not None]
+    for error in sorted(errors, key=lambda e: isinstance(e, KeyboardInterrupt)):
+        raise error
+
+
+def _recall(futures: list[Future], working: dict[int, Chain]) -> None:
+    """Have the threads end their present iteration: politely at first, then by an exception in the density."""
+    for chain in list(working.values()):
+        chain.stop()
+    try:
+        wait(futures, PATIENCE)
+    finally:  # whoever interrupts a second time has waited long enough
+        for thread in list(working):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
 
 
 def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:

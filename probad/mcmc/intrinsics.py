@@ -72,7 +72,7 @@ class PythonDensity:
     """
 
     def __init__(self, evaluate: Callable[..., int], dim: int):
-        self.evaluate = evaluate
+        self.evaluate, self.dim = evaluate, dim
         self.position = np.empty(dim)
         self.gradient = np.empty(dim)
         self.logp = np.empty(1)

@@ -23,6 +23,12 @@ from tests.tolerances import MONTE_CARLO
 ALGORITHMS = {"nuts": NUTS(), "hmc": HMC(trajectory_length=2.0), "hmc steps": HMC(n_steps=7)}
 
 
+@pytest.fixture(params=["compiled", "python"])
+def both_ways(request, monkeypatch):
+    """The test runs with the kernels compiled, and again with Python alone."""
+    monkeypatch.setenv("PROBAD_COMPILE", "1" if request.param == "compiled" else "0")
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_correlated_gaussian(name):
     rng = np.random.default_rng(0)
@@ -93,6 +99,7 @@ def test_a_depth_limit_is_told_where_it_stopped_a_trajectory():
     assert share(10) == 0
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("algorithm", [NUTS(), HMC()], ids=["nuts", "hmc"])
 def test_draws_depend_on_seed_and_chain_alone(algorithm, monkeypatch):
     density = Gaussian(np.diag([1.0, 4.0]))
@@ -125,6 +132,7 @@ class Interrupting(Gaussian):
         return super().evaluate(*args)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_an_interrupt_returns_the_draws_so_far():
     whole = sample_chains(Gaussian(np.eye(2)), NUTS(), draws=3000, warmup=100, chains=2, seed=1)
     cut = sample_chains(Interrupting(9000), NUTS(), draws=3000, warmup=100, chains=2, seed=1, keep_warmup=True)
@@ -136,6 +144,7 @@ def test_an_interrupt_returns_the_draws_so_far():
     assert all(column.shape == (2, n) for column in cut.stats.values())
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_an_interrupt_before_the_first_draw_says_so():
     with pytest.raises(KeyboardInterrupt, match="Interrupted during warm-up, after"):
         sample_chains(Interrupting(100), NUTS(), draws=3000, warmup=1000, chains=1, seed=1)
@@ -176,6 +185,7 @@ print(json.dumps({**found, "seconds": time.perf_counter() - sent[0]}))
 """
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
 @pytest.mark.parametrize("cores", [1, 2, 3])
 @pytest.mark.parametrize("warmup", [50, 10**6], ids=["draws", "warm-up"])
@@ -204,6 +214,7 @@ def test_ctrl_c_stops_a_process_with_its_draws(cores, warmup):
     assert found["seconds"] < 5.0  # half a second on a machine with nothing else to do
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_failure_goes_before_an_interrupt():
     """The density of one thread fails while the user presses Ctrl-C."""
     failing = threading.Event()
@@ -227,6 +238,7 @@ def test_a_failure_goes_before_an_interrupt():
         sample_chains(Failing(np.eye(2)), NUTS(), draws=10**5, warmup=0, chains=2, seed=1, cores=2, progress=progress)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("cores", [1, 2])
 def test_an_exception_in_the_density_is_not_lost(cores):
     class Failing(Gaussian):
@@ -241,6 +253,7 @@ def test_an_exception_in_the_density_is_not_lost(cores):
         sample_chains(Failing(np.eye(2)), NUTS(), draws=500, warmup=100, chains=2, seed=1, cores=cores)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_failures_without_an_exception_say_what_is_known():
     class Mute(Gaussian):
         def evaluate(self, *args):
@@ -269,6 +282,7 @@ def test_an_exception_at_the_starting_point_is_not_lost():
         sample_chains(Failing(np.eye(2)), NUTS(), draws=5, warmup=5, chains=1, seed=1)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("cores", [1, 2])
 def test_progress_tells_the_state_of_each_chain(cores, monkeypatch):
     monkeypatch.setattr(chains, "CHUNK_SECONDS", 0.002)
@@ -293,6 +307,7 @@ def test_progress_tells_the_state_of_each_chain(cores, monkeypatch):
     assert all(c[5] > 0 for c in calls)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_density_gets_its_context():
     class Scaled(Gaussian):
         ctx = 9
@@ -309,6 +324,7 @@ def test_a_density_gets_its_context():
     assert result.draws.std() == pytest.approx(1 / 3, rel=0.15)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_the_edge_of_the_support_is_a_divergence_not_an_error():
     class Half(Gaussian):
         evaluate = LogDensity.evaluate
@@ -376,6 +392,7 @@ def test_an_algorithm_is_nuts_or_hmc():
         sample_chains(Gaussian(np.eye(3)), "nuts", draws=1, warmup=0, chains=1, seed=0)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_one_draw_without_warm_up():
     result = sample_chains(Gaussian(np.eye(3)), NUTS(), draws=1, warmup=0, chains=1, seed=0)
     assert result.draws.shape == (1, 1, 3)

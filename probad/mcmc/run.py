@@ -1,0 +1,128 @@
+"""Two ways to run the kernels of a chain, with the same draws to the last bit: compiled, or in Python.
+
+Compiled kernels work on the arrays of the workspace and call the density at its address, or through a C function around
+`LogDensity.evaluate` if it has none. Without a compiler, or with ``PROBAD_COMPILE=0``, Python runs the same source on
+lists.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import warnings
+from concurrent.futures import Future
+
+import numpy as np
+
+from probad.codegen.kernel import Kernel, start_compiling
+from probad.errors import CompileError, ProbadWarning
+from probad.mcmc.intrinsics import PythonDensity
+from probad.mcmc.kernel import run_iterations
+from probad.mcmc.workspace import FAILED, ITERATION, STOP, Workspace
+
+ARGUMENTS = ("opaque", "opaque", "floats", "floats", "ints", "words", "ints", "floats", "floats", "int", "int")
+C_DENSITY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)  # the contract of `LogDensity.address`
+
+
+def prepare() -> Future | None:
+    """Begin to compile the kernels in a thread; None if everything is to run in Python.
+
+    Worth calling before anything slow that has to be done anyway, such as reading a model: the first time on a machine
+    it takes a second, and some milliseconds from then on.
+    """
+    if os.environ.get("PROBAD_COMPILE") == "0":
+        return None
+    return start_compiling(run_iterations, *ARGUMENTS)
+
+
+def compiled_kernel(future: Future | None) -> Kernel | None:
+    """What `prepare` began; None, with a warning that says why, if there is no compiler that works."""
+    if future is None:
+        return None
+    try:
+        return future.result()
+    except (ImportError, OSError, CompileError) as error:
+        warnings.warn(
+            f"The samplers run in Python, some hundred times slower than compiled: {error}", ProbadWarning, stacklevel=2
+        )
+        return None
+
+
+class CompiledRun:
+    """The kernels as machine code, on the arrays of a workspace.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    density : LogDensity
+    space : Workspace
+    """
+
+    def __init__(self, kernel: Kernel, density, space: Workspace):
+        self._space, self._kernel = space, kernel
+        self._callback = None if density.address else _callback(density, space)
+        address = density.address or ctypes.cast(self._callback, ctypes.c_void_p).value
+        arrays = space.rows, space.scalars, space.counts, space.random, space.schedule, space.draws, space.statistics
+        self._before = (address, density.ctx, *(a.ctypes.data for a in arrays))
+
+    @property
+    def done(self) -> int:
+        """Number of complete iterations."""
+        return int(self._space.counts[ITERATION])
+
+    def advance(self, n: int) -> int:
+        """Run up to `n` iterations; a status of `run_iterations`."""
+        return self._kernel(*self._before, n, self._space.rows.shape[1])
+
+    def stop(self) -> None:
+        """End the present iteration early; for other threads."""
+        self._space.counts[STOP] = 1
+
+    def close(self) -> None:
+        """Nothing: the arrays are those of the workspace."""
+
+
+class PythonRun:
+    """The kernels as Python functions, on lists that hold the numbers of a workspace; see `CompiledRun`."""
+
+    def __init__(self, density, space: Workspace):
+        self._space, self._memory = space, space.to_lists()
+        self._address, self._ctx = PythonDensity(density.evaluate, density.dim), density.ctx
+        self._counts = self._memory[2]
+
+    @property
+    def done(self) -> int:
+        """Number of complete iterations."""
+        return self._counts[ITERATION]
+
+    def advance(self, n: int) -> int:
+        """Run up to `n` iterations; a status of `run_iterations`."""
+        return run_iterations(self._address, self._ctx, *self._memory, n, self._address.dim)
+
+    def stop(self) -> None:
+        """End the present iteration early; for other threads."""
+        self._counts[STOP] = 1
+
+    def close(self) -> None:
+        """Bring the numbers back to the workspace."""
+        self._space.take_back(*self._memory)
+
+
+def _callback(density, space: Workspace):
+    """A C function around ``density.evaluate``; an exception is kept in ``density.failure``.
+
+    Kernels hand out places in the workspace only, so that a view of each is made once.
+    """
+    rows = {space.rows.ctypes.data + k * space.rows.strides[0]: row for k, row in enumerate(space.rows)}
+    scalars = {space.scalars.ctypes.data + 8 * k: space.scalars[k : k + 1] for k in range(len(space.scalars))}
+    position = np.empty(space.rows.shape[1])  # of its own: the density may write to it
+
+    def call(_, position_address, logp_address, gradient_address) -> int:
+        try:
+            position[:] = rows[position_address]
+            return int(density.evaluate(density.ctx, position, scalars[logp_address], rows[gradient_address]))
+        except BaseException as error:  # anything that leaves here would be lost in C
+            density.failure = error
+            return FAILED
+
+    return C_DENSITY(call)

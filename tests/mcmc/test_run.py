@@ -1,0 +1,194 @@
+"""Compiled kernels and Python run the same chains, bit for bit, and stop when they are told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import eight_schools
+from probad.codegen import kernel, llvm
+from probad.errors import CompileError, ProbadWarning
+from probad.mcmc import HMC, NUTS, chains, run, sample_chains
+from probad.mcmc import workspace as w
+from tests.mcmc.native import NativeNormal
+from tests.mcmc.run import make_space
+from tests.mcmc.targets import Funnel, Gaussian
+
+ROOT = Path(__file__).parents[2]
+COVARIANCE = np.array([[1.0, 0.6, 0.1], [0.6, 2.0, -0.3], [0.1, -0.3, 0.5]])
+ALGORITHMS = {
+    "nuts": NUTS(),
+    "nuts, shallow": NUTS(max_tree_depth=3, target_accept=0.95),
+    "nuts, unit metric": NUTS(metric="unit"),
+    "hmc": HMC(),
+    "hmc, fixed steps": HMC(n_steps=9),
+}
+DENSITIES = {
+    "gaussian": Gaussian(COVARIANCE),
+    "funnel": Funnel(5),  # diverges
+    "wide": NativeNormal(21),
+    "model": eight_schools.eight_schools(**eight_schools.data()).density(),
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("density", DENSITIES)
+def test_compiled_and_python_leave_the_same_workspace(density, algorithm):
+    density, algorithm = DENSITIES[density], ALGORITHMS[algorithm]
+    compiled, python = (
+        make_space(density, algorithm, position=np.full(density.dim, 0.1), step_size=1.0, n_draws=40, warmup=60, seed=3)
+        for _ in range(2)
+    )
+    fast, slow = run.CompiledRun(run.compiled_kernel(run.prepare()), density, compiled), run.PythonRun(density, python)
+    assert fast.advance(1000) == slow.advance(1000) == w.FINE
+    fast.close(), slow.close()
+    assert fast.done == slow.done == 100
+    for name in ("rows", "scalars", "counts", "random", "draws", "statistics"):
+        found, expected = getattr(compiled, name), getattr(python, name)
+        assert found.tobytes() == expected.tobytes(), name
+
+
+@pytest.mark.parametrize("algorithm", ["nuts", "hmc"])
+@pytest.mark.parametrize("density", ["gaussian", "wide"])
+def test_draws_do_not_depend_on_threads_chunks_or_the_way(density, algorithm, monkeypatch):
+    density, algorithm = DENSITIES[density], ALGORITHMS[algorithm]
+
+    def draws(**options):
+        options = {"chains": 3, **options}
+        result = sample_chains(density, algorithm, draws=60, warmup=60, seed=5, **options)
+        return result.draws.tobytes() + b"".join(column.tobytes() for column in result.stats.values())
+
+    expected = draws()
+    for cores in (1, 2, 4):
+        assert draws(cores=cores) == expected
+    monkeypatch.setattr(chains, "CHUNK_SECONDS", 1e-9)
+    assert draws() == expected
+    monkeypatch.setenv("PROBAD_COMPILE", "0")
+    assert draws() == draws(cores=2) == expected
+
+
+class Odd(Gaussian):
+    """A density that counts its calls, writes to its argument and answers with every status there is."""
+
+    def __init__(self):
+        super().__init__(np.eye(2))
+        self.n_calls = 0
+
+    def evaluate(self, ctx, position, logp_out, grad_out):
+        self.n_calls += 1
+        super().evaluate(ctx, position, logp_out, grad_out)
+        outside = abs(position[0]) > 2.0
+        position[:] = np.nan
+        return 1 if outside else 0
+
+
+def test_a_density_may_write_to_its_argument(monkeypatch):
+    results = []
+    for way in ("1", "0"):
+        monkeypatch.setenv("PROBAD_COMPILE", way)
+        results.append(sample_chains(Odd(), NUTS(), draws=200, warmup=100, chains=1, seed=2).draws)
+    np.testing.assert_array_equal(*results)
+    assert np.isfinite(results[0]).all()
+    assert np.abs(results[0][..., 0]).max() <= 2.0
+
+
+def test_a_flag_stops_a_chain_within_a_transition():
+    density = Gaussian(COVARIANCE)
+    for make in (lambda s: run.CompiledRun(run.compiled_kernel(run.prepare()), density, s),
+                 lambda s: run.PythonRun(density, s)):  # fmt: skip
+        for algorithm, warmup in ((NUTS(), 0), (HMC(), 0), (NUTS(), 50)):
+            space = make_space(density, algorithm, position=np.ones(3), step_size=0.1, n_draws=10, warmup=warmup)
+            runner = make(space)
+            runner.stop()
+            assert runner.advance(10) == w.STOPPED
+            assert runner.done == 0
+
+
+INTERRUPTED = """
+import ctypes, json, os, signal, sys, threading, time
+import numpy as np
+from probad.mcmc import NUTS, sample_chains
+from tests.mcmc.native import NativeNormal
+from tests.mcmc.targets import Gaussian
+
+class Slow(Gaussian):
+    def evaluate(self, ctx, position, logp_out, grad_out):
+        if sent:
+            end = time.perf_counter() + 20
+            while time.perf_counter() < end:
+                pass
+        return super().evaluate(ctx, position, logp_out, grad_out)
+
+sent, timers = [], []
+density = {"native": lambda: NativeNormal(1000, 1000), "python": lambda: Slow(np.eye(3))}[sys.argv[1]]()
+def send():
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+def progress(chain, done, total, warming_up, n_divergent, step_size):
+    if done > 3 and not timers:
+        timers.append(threading.Timer(0.05, send))
+        timers[0].start()
+result = sample_chains(density, NUTS(), draws=10**4, warmup=0, chains=2, seed=4, cores=int(sys.argv[2]),
+                       init=np.full(density.dim, 0.1), progress=progress)
+print(json.dumps([time.perf_counter() - sent[0], result.interrupted, result.draws.shape]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("density", ["native", "python"])
+def test_ctrl_c_does_not_wait_for_a_slow_iteration(density, cores):
+    """An iteration of either density takes many seconds, and one evaluation of that in Python takes 20."""
+    code = [sys.executable, "-c", INTERRUPTED, density, str(cores)]
+    done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert "Traceback" not in done.stderr
+    seconds, interrupted, shape = json.loads(done.stdout)
+    assert interrupted
+    assert shape[1] > 0
+    assert seconds < 2.0  # half a second on a machine with nothing else to do
+
+
+def test_settings_of_the_caller_hold_where_a_density_runs():
+    class Dividing(Gaussian):
+        def evaluate(self, ctx, position, logp_out, grad_out):
+            np.ones(1) / np.zeros(1)
+            return super().evaluate(ctx, position, logp_out, grad_out)
+
+    with np.errstate(divide="ignore"):
+        sample_chains(Dividing(np.eye(2)), NUTS(), draws=5, warmup=0, chains=1, seed=1)
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        sample_chains(Dividing(np.eye(2)), NUTS(), draws=5, warmup=0, chains=1, seed=1)
+
+
+def test_without_a_compiler_python_runs_and_says_so(monkeypatch):
+    def fail(*args, **options):
+        raise CompileError("planted")
+
+    expected = sample_chains(Gaussian(np.eye(2)), NUTS(), draws=20, warmup=20, chains=1, seed=1).draws
+    monkeypatch.setattr(kernel, "_COMPILED", {})
+    monkeypatch.setattr(llvm, "compile_module", fail)
+    with pytest.warns(ProbadWarning, match="run in Python, some hundred times slower than compiled: planted"):
+        found = sample_chains(Gaussian(np.eye(2)), NUTS(), draws=20, warmup=20, chains=1, seed=1).draws
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("way", "imported"), [("0", False), ("1", True)])
+def test_what_imports_the_compiler(way, imported):
+    code = """
+import sys
+import probad as pb
+print("llvmlite" in sys.modules)
+pb.nuts(pb.LogDensity.from_function(lambda z: -0.5 * z @ z, 2), draws=10, warmup=10, chains=1, seed=1, progress=False)
+print("llvmlite" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "PROBAD_COMPILE": way},
+    )  # fmt: skip
+    assert done.stdout.split() == ["False", str(imported)]
