@@ -24,6 +24,11 @@ from probad.version import __version__
 
 _LOCK = threading.RLock()  # llvmlite has one context for all threads
 _FORMAT = 1  # of what is kept in the cache
+# what LLVM may call where the processor has no instruction for it; a name that is missing would end the process
+LIBRARY_CALLS = (
+    "memcpy", "memmove", "memset", "floor", "ceil", "trunc", "rint", "nearbyint", "round", "roundeven", "fma", "fmod",
+    "fmin", "fmax", "exp", "exp2", "log", "log2", "log10", "pow", "sin", "cos", "tan", "ldexp",
+)  # fmt: skip
 
 
 class Target(NamedTuple):
@@ -68,6 +73,9 @@ def _binding() -> ModuleType:
 
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    for name in LIBRARY_CALLS:
+        if not binding.address_of_symbol(name) and (address := c_address(name)):
+            binding.add_symbol(name, address)
     return binding
 
 
