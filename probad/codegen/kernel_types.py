@@ -209,12 +209,13 @@ class _Reader:
 
     def do_Assign(self, s: ast.Assign) -> None:
         self.require(len(s.targets) == 1, s, "one target at a time")
-        target, value = s.targets[0], self.type_of(s.value)
+        target = s.targets[0]
+        self.require(isinstance(target, ast.Subscript | ast.Name), s, "assigns to a name or an element")
+        value = self.type_of(s.value)
         if isinstance(target, ast.Subscript):
             element = self.type_of(target)
             self.require(element == value, s, f"stores {value} in an array of {element}")
         else:
-            self.require(isinstance(target, ast.Name), s, "assigns to a name or an element")
             self.require(value in SCALARS, s, f"assigns {value}")
             self.bind(target.id, value, s)
 
