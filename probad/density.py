@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from probad import native
 from probad.ad import is_traced, value_and_grad
 from probad.errors import ArgumentError, ParameterError, ShapeError, did_you_mean
 from probad.numerics import as_array
@@ -254,6 +255,8 @@ class LogDensity:
 class FunctionDensity(LogDensity):
     """A log density given as a function of one flat vector; see `LogDensity.from_function`."""
 
+    _failure: BaseException | None = None
+
     def __init__(
         self,
         fn: Callable[[Any], Any],
@@ -271,6 +274,42 @@ class FunctionDensity(LogDensity):
         self._fn = fn
         self._gradient_fn = None if gradient == "reverse" else gradient
         self._both_fn = value_and_grad(self._scalar)
+        self._native = native.NativeDensity(self._scalar, self._by_tape, self.dim)
+        self._worker: native.Worker | None = None
+
+    # --- native code: made when an algorithm first asks for the address -----------------------------------------------
+    @property
+    def address(self) -> int:
+        """Address of compiled code for log density and gradient; 0 if there is none."""
+        return 0 if self._find_worker() is None else self._worker.address
+
+    @property
+    def ctx(self) -> int:
+        """The first argument of the compiled code, of this object's own."""
+        return 0 if self._find_worker() is None else self._worker.ctx
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception behind the last fatal evaluation."""
+        return self._failure if self._worker is None else self._worker.failure or self._failure
+
+    @failure.setter
+    def failure(self, error: BaseException | None) -> None:
+        self._failure = error
+        if self._worker is not None:
+            self._worker.failure = None
+
+    def _find_worker(self) -> native.Worker | None:
+        if self._worker is None and self._gradient_fn is None:
+            self._worker = self._native.worker()
+        return self._worker
+
+    def fork(self) -> FunctionDensity:
+        """An independent density for another thread; compiled code is shared."""
+        twin = copy.copy(self)
+        twin._worker = None
+        twin.failure = None
+        return twin
 
     def _scalar(self, z):
         logp = self._fn(z)
@@ -293,6 +332,14 @@ class FunctionDensity(LogDensity):
     def logp_and_grad(self, z) -> tuple[float, np.ndarray]:
         """Log density at `z` and its gradient."""
         z = self._point(z)
+        if self._worker is not None:
+            status, logp, grad = self._worker.logp_and_grad(z)
+            if status == FATAL:
+                raise self._worker.failure
+            return logp, grad
+        return self._by_tape(z)
+
+    def _by_tape(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         with np.errstate(all="ignore"):
             try:
                 if self._gradient_fn is None:

@@ -82,12 +82,20 @@ def _matmul(trace, a, b):
     columns = len(a.shape) == 1 and b.node < 0 and b.shape[0] >= ROWS_FROM
     if rows or columns:
         return None
+    if len(b.shape) == 1 and a.node < 0 and a.shape[1] >= ROWS_FROM:
+        return PRIMITIVES["matmul"](b, _transposed(trace, a))  # the long axis is the one to run over
+    if len(a.shape) == 1 and b.node < 0 and b.shape[1] >= ROWS_FROM:
+        return PRIMITIVES["matmul"](_transposed(trace, b), a)
     if len(b.shape) == 1:
         return np.sum(a * b, axis=-1)
     if len(a.shape) == 1:
         return np.sum(a[:, None] * b, axis=0)
     small = math.prod(a.shape) * b.shape[1] <= WRITTEN_OUT
     return np.sum(a[:, :, None] * b[None, :, :], axis=1) if small else None
+
+
+def _transposed(trace, a):
+    return trace.box(trace.graph.constant(np.ascontiguousarray(a.value.T)))
 
 
 def _column(a):

@@ -1,0 +1,257 @@
+"""Compiled traces, and the log density behind one address that is made of them.
+
+A `Trace` is the native code of one path through a function. Several threads may run it, each with a `Context` of its
+own. A `CompiledDensity` collects the traces of a log density, makes new ones when a path is new, and compares them with
+the tape: the first calls, and one now and then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from probad.codegen import host
+from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NEVER, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
+from probad.codegen.expand import expand
+from probad.codegen.llvm import compile_module
+from probad.codegen.program import Text, aligned, write
+from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
+from probad.ir.capture import capture
+from probad.ir.graph import Graph
+from probad.ir.passes import prepare, prepare_gradient
+
+FIRST_CHECKS = 3  # calls in a row that are compared with the tape
+CHECK_EVERY = 20_000  # calls, on average, between later comparisons
+SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
+
+
+class Trace:
+    """Native code for one path through a function.
+
+    Parameters
+    ----------
+    graph : Graph
+        As the passes of `probad.ir` leave it.
+    apart : bool
+        See `probad.codegen.program.write`.
+    """
+
+    def __init__(self, graph: Graph, *, apart: bool):
+        self.text: Text = write(expand(graph), apart=apart)
+        self._native = compile_module(self.text.text, symbols=self.text.symbols)
+        self.address = self._native.address("f")
+        self.call = SIGNATURE(self.address)
+        self.n_result = self.text.n_result
+
+    def context(self) -> Context:
+        """What one thread needs to run it."""
+        return Context(self)
+
+
+class Context:
+    """Working memory for a trace, for one thread at a time, and the table of addresses that leads to it."""
+
+    def __init__(self, trace: Trace):
+        text = trace.text
+        self.trace = trace
+        self.failed: list[BaseException] = []
+        self._work = aligned(text.n_work)
+        self._host = host.callback(text.host, self._work, text.data, trace.n_result, self.failed) if text.host else None
+        address = ctypes.cast(self._host, ctypes.c_void_p).value if text.host else 0
+        self._table = np.array([self._work.ctypes.data, text.data.ctypes.data, address], np.int64)
+        self.address = self._table.ctypes.data
+
+    def run(self, z: int, value: int, result: int) -> int:
+        """Call the native code with three addresses; returns its status."""
+        return self.trace.call(self.address, z, value, result)
+
+
+class CompiledDensity:
+    """All traces of a log density.
+
+    Parameters
+    ----------
+    fn : callable
+        The log density of a flat vector, in NumPy.
+    evaluate : callable
+        ``evaluate(z) -> (logp, grad)`` by the tape.
+    start : (dim,) array
+        Where the first trace is made.
+
+    Raises
+    ------
+    CaptureError, CompileError
+        If the function cannot be compiled.
+    """
+
+    def __init__(self, fn: Callable, evaluate: Callable, start: np.ndarray):
+        self._fn, self.evaluate, self.dim = fn, evaluate, len(start)
+        self._lock = threading.RLock()
+        self.traces: list[Trace] = []
+        self._warned = False
+        self._graphs: list[Graph] = []
+        self.add(start)
+
+    def add(self, z: np.ndarray) -> Trace:
+        """Compile the path that the function takes at `z`."""
+        graph, _ = capture(self._fn, z)
+        graph = prepare(graph)
+        trace = Trace(prepare_gradient(graph), apart=True)
+        self.traces.append(trace)
+        self._graphs.append(graph)
+        return trace
+
+    def add_careful(self, number: int) -> None:
+        """Compile a path again, so that in derivatives zero times infinity is zero; it comes before the first."""
+        self.traces.append(Trace(prepare_gradient(self._graphs[number], careful=True), apart=True))
+        self._graphs.append(self._graphs[number])
+
+    def worker(self) -> Worker:
+        """An evaluator for one thread."""
+        return Worker(self)
+
+    def warn(self, reason: str) -> None:
+        """Say once that some calls run on the tape."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(reason, CompileWarning, stacklevel=2)
+
+
+class Worker:
+    """A compiled density for one thread: an address and a context for the C side of the contract.
+
+    Attributes
+    ----------
+    address, ctx : int
+    failure : BaseException or None
+        The exception behind the last fatal status.
+    """
+
+    def __init__(self, compiled: CompiledDensity):
+        self._compiled = compiled
+        self.failure: BaseException | None = None
+        self._contexts: list[Context] = []
+        self._table = Table(self._ask)
+        self.address, self.ctx = dispatcher(), self._table.address
+        self._call = SIGNATURE(self.address)
+        self._n_checks = 0
+        self._random = np.random.default_rng(0)
+        self._careful: set[int] = set()
+        self._adopt()
+        self._table.check_after(1)
+
+    def logp_and_grad(self, z: np.ndarray) -> tuple[int, float, np.ndarray]:
+        """Status, log density and gradient at a contiguous vector."""
+        logp, grad = np.empty(1), np.empty(len(z))
+        status = self._call(self.ctx, z.ctypes.data, logp.ctypes.data, grad.ctypes.data)
+        return status, logp[0], grad
+
+    def _adopt(self) -> None:
+        """Take over the traces that other threads have made."""
+        traces = self._compiled.traces
+        while len(self._contexts) < len(traces):
+            context = traces[len(self._contexts)].context()
+            self._contexts.append(context)
+            self._table.add(context.trace.address, context.address, context)
+
+    # --- when the dispatcher asks -------------------------------------------------------------------------------------
+    def _ask(self, z: int, value: int, result: int) -> int:
+        try:
+            return self._answer(z, value, result)
+        except BaseException as error:  # nothing may leave a callback
+            self.failure = error
+            return FATAL
+
+    def _answer(self, z: int, value: int, result: int) -> int:
+        point = _array(z, self._compiled.dim).copy()
+        status, number = self._native(z, value, result)
+        if status == MISS:
+            with self._compiled._lock:
+                self._adopt()
+                status, number = self._native(z, value, result)
+                if status == MISS and len(self._compiled.traces) < MAX_TRACES and self._extend(point):
+                    status, number = self._native(z, value, result)
+        if status == CARE and number not in self._careful:
+            self._careful.add(number)
+            with self._compiled._lock:
+                self._compiled.add_careful(number)
+                self._adopt()
+            status, number = self._native(z, value, result)
+        if status in (MISS, CARE):
+            return self._by_tape(point, value, result)
+        if status == FATAL:
+            raise self._contexts[number].failed.pop()
+        self._check(point, status, value, result)
+        return status
+
+    def _native(self, z: int, value: int, result: int) -> tuple[int, int]:
+        """The status of the first trace that fits, and its number; a careful one is preferred by a call for care."""
+        cared = None
+        for number, context in enumerate(self._contexts):
+            status = context.run(z, value, result)
+            if status == CARE:
+                cared = number
+            elif status != MISS:
+                return status, number
+        return (MISS, -1) if cared is None else (CARE, cared)
+
+    def _extend(self, point: np.ndarray) -> bool:
+        """Make a trace for a new path; False if that cannot be done."""
+        try:
+            self._compiled.add(point)
+        except (CaptureError, CompileError, ConversionError) as error:
+            self._compiled.warn(f"Some paths through the log density run without compiled code: {error}")
+            return False
+        if len(self._compiled.traces) == MAX_TRACES:
+            self._compiled.warn(
+                f"The log density takes more than {MAX_TRACES} different paths, by conditions on latent values; new "
+                "ones run without compiled code, about a thousand times slower. np.where(condition, a, b) needs no "
+                "path of its own."
+            )
+        self._adopt()
+        return True
+
+    def _by_tape(self, point: np.ndarray, value: int, result: int) -> int:
+        logp, grad = self._compiled.evaluate(point)
+        _array(value, 1)[0] = logp
+        _array(result, len(point))[:] = grad
+        return OK if np.isfinite(logp) and np.isfinite(grad).all() else NOT_FINITE
+
+    def _check(self, point: np.ndarray, status: int, value: int, result: int) -> None:
+        """Compare with the tape, and say when to do it next."""
+        self._n_checks += 1
+        later = int(self._random.integers(1, 2 * CHECK_EVERY)) if self._n_checks >= FIRST_CHECKS else 1
+        self._table.check_after(later if CHECK_EVERY else NEVER)
+        logp, grad = self._compiled.evaluate(point)
+        got, slope = float(_array(value, 1)[0]), _array(result, len(point))
+        if status == NOT_FINITE:
+            if np.isfinite(logp):
+                raise _stale("log density", got, logp, point)
+            return
+        if not _close(got, logp, SAME_VALUE * (1 + abs(logp))):
+            raise _stale("log density", got, logp, point)
+        scale = SAME_GRADIENT * (1 + np.max(np.abs(grad), initial=0.0))
+        for i in range(len(point)):
+            if not _close(slope[i], grad[i], scale):
+                raise _stale(f"derivative by coordinate {i}", slope[i], grad[i], point)
+
+
+def _close(a: float, b: float, tolerance: float) -> bool:
+    return abs(a - b) <= tolerance or (np.isnan(a) and np.isnan(b)) or a == b
+
+
+def _stale(what: str, compiled: float, tape: float, point: np.ndarray) -> StaleTraceError:
+    shown = np.array2string(point[:5], precision=4, separator=", ")
+    return StaleTraceError(
+        f"The {what} at z = {shown}{'...' if len(point) > 5 else ''} is {tape:.10g} by the function, but {compiled:.10g} "
+        "by the code compiled from it. The function has changed since: it reads a global variable, an array or an "
+        "object that was written to, or draws random numbers. Make the density again, or set PROBAD_COMPILE=0."
+    )
+
+
+def _array(address: int, n: int) -> np.ndarray:
+    return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_double)), (n,))

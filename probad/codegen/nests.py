@@ -1,0 +1,463 @@
+"""Code for one pass: a nest of loops over a shape, in which some values are computed and stored or summed.
+
+The innermost axis runs in vectors of four elements. Small shapes are unrolled. A pass reads each array once, whatever
+number of results it computes from it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from probad.codegen.places import DATA, LANES, WORK, Buffer, Place, row_major
+from probad.codegen.schedule import COLUMNS, REDUCTIONS, Task, is_elementwise
+from probad.ir.graph import NO_PARAMS
+
+UNROLLED = 64  # elements: up to here a pass has no loop
+HEAVY = 8  # operations: beyond, unrolling a loop does not help
+NEUTRAL = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a pass stands: for each axis a known part and, in a loop, a computed part of the index."""
+
+    known: tuple[int, ...]
+    computed: tuple  # of values, None where there is no loop
+
+    def offset(self, place: Place):
+        """The known and the computed part of the position of an element in its buffer."""
+        known = place.offset + sum(k * s for k, s in zip(self.known, place.strides, strict=True))
+        total = None
+        for index, stride in zip(self.computed, place.strides, strict=True):
+            if index is not None and stride:
+                part = index if stride == 1 else index * stride
+                total = part if total is None else total + part
+        return known, total
+
+
+class Nest:
+    """The code of one pass.
+
+    Parameters
+    ----------
+    program : Program
+        What the code is part of: it knows scalars and memory, and writes elementwise operations.
+    domain : tuple of int
+    tasks : list of Task
+    """
+
+    def __init__(self, program, domain: tuple[int, ...], tasks: list[Task], time: int):
+        self.program, self.fn = program, program.fn
+        self.graph, self.schedule, self.time = program.graph, program.schedule, time
+        self.tasks = tasks
+        self.domain = domain
+        self.operations: dict[int, None] = {}  # values computed in this pass, in order
+        self.places: dict[tuple, Place] = {}
+        self.products: list[int] = []  # matrix times vector: one number per row
+        self.columns = [task for task in tasks if task.kind == COLUMNS]
+        for task in tasks:
+            self.visit(task.value)
+            if task.target is not None and task.kind != COLUMNS:
+                self.places["target", id(task)] = self.target(task)
+        self.collapse()
+
+    # --- what the pass reads ------------------------------------------------------------------------------------------
+    def is_computed(self, number: int) -> bool:
+        """Whether a value is computed in this pass rather than read."""
+        stored = self.schedule.stored.get(number)
+        return (
+            number >= 0
+            and self.schedule.kinds[number] == "virtual"
+            and self.graph.shape(number) == self.domain
+            and (stored is None or stored == self.time)
+        )
+
+    def visit(self, number: int) -> None:
+        """Note a value and all that it is computed from here, and see that the scalars among them are there."""
+        if number in self.operations or ("read", number) in self.places:
+            return
+        if self.graph.shape(number) == ():
+            self.program.scalar(number)
+        elif not self.is_computed(number):
+            self.places["read", number] = self.schedule.place(number).broadcast_to(self.domain)
+        else:
+            op, args = self.graph.ops[number], self.graph.args[number]
+            if op == "index":
+                positions = self.schedule.gathers[number]
+                self.places["gather", number] = self.program.indices(positions)
+            elif is_elementwise(op) or op in ("broadcast_to", "reshape"):
+                for a in args:
+                    self.visit(a)
+            else:
+                self.products.append(number)
+            self.operations[number] = None
+
+    def target(self, task: Task) -> Place:
+        """Where the result of a task goes, as seen from the domain."""
+        if task.scatter is not None:
+            return self.program.indices(task.scatter)
+        return task.target if task.target.shape == self.domain else task.target.broadcast_to(self.domain)
+
+    def collapse(self) -> None:
+        """Merge neighbouring axes that all arrays run through as if they were one."""
+        shape = list(self.domain) or [1]
+        strides = {key: list(p.strides) or [0] for key, p in self.places.items()}
+        reduced = [tuple(i in t.axes for i in range(len(shape))) for t in self.tasks if t.kind in REDUCTIONS]
+        reduced = [list(r) for r in reduced]
+        axis = len(shape) - 2
+        while axis >= 0:
+            n = shape[axis + 1]
+            mergeable = all(s[axis] == s[axis + 1] * n or shape[axis] == 1 for s in strides.values()) and all(
+                r[axis] == r[axis + 1] or shape[axis] == 1 or n == 1 for r in reduced
+            )
+            if not mergeable and n == 1:
+                mergeable = all(r[axis] == r[axis + 1] or shape[axis] == 1 or n == 1 for r in reduced)
+                inner = axis
+            else:
+                inner = axis + 1
+            if mergeable:
+                for s in strides.values():
+                    s[axis : axis + 2] = [s[inner]]
+                for r in reduced:
+                    r[axis : axis + 2] = [r[inner]]
+                shape[axis : axis + 2] = [shape[axis] * n]
+            axis -= 1
+        self.shape = tuple(shape)
+        self.places = {
+            key: Place(p.buffer, self.shape, tuple(strides[key]), p.offset) for key, p in self.places.items()
+        }
+        self.reduced = dict(
+            zip((id(t) for t in self.tasks if t.kind in REDUCTIONS), map(tuple, reduced), strict=True)
+        )
+
+    # --- loops --------------------------------------------------------------------------------------------------------
+    def emit(self) -> None:
+        """Write the nest."""
+        for task in self.tasks:
+            if task.kind in REDUCTIONS:
+                self.prepare(task)
+        self.unrolled = math.prod(self.shape) <= UNROLLED
+        if self.products or self.columns:
+            Blocks(self).emit()
+        else:
+            self.axis((), ())
+        for task in self.tasks:
+            if task.kind in REDUCTIONS and task.target is None:
+                self.program.set_scalar(task.numbers[0], self.total(task))
+
+    def axis(self, known: tuple, computed: tuple) -> None:
+        """Loop over the next axis."""
+        k = len(known)
+        if k == len(self.shape) - 1:
+            self.inner(known, computed)
+        elif self.unrolled:
+            for i in range(self.shape[k]):
+                self.axis((*known, i), (*computed, None))
+        else:
+            with self.fn.loop(0, self.shape[k], 1) as loop:
+                self.axis((*known, 0), (*computed, loop.index))
+
+    def inner(self, known: tuple, computed: tuple) -> None:
+        """Run through the last axis in vectors, the sums over it beginning and ending here."""
+        n = self.shape[-1]
+        rows = [t for t in self.tasks if t.kind in REDUCTIONS and t.target is not None and self.reduced[id(t)][-1]]
+        for task in rows:
+            self.reset(task)
+        n_each = 1 if len(self.operations) > HEAVY else 4
+        start = 0
+        if not self.unrolled:
+            step = LANES * n_each
+            start = n // step * step
+            if start:
+                with self.fn.loop(0, start, step) as loop:
+                    for j in range(n_each):
+                        self.body(Point((*known, LANES * j), (*computed, loop.index)), LANES, j)
+        for i in range(start, n, LANES):
+            self.body(Point((*known, i), (*computed, None)), min(LANES, n - i), (i // LANES) % n_each)
+        for task in rows:
+            self.finish_row(task, Point((*known, 0), (*computed, None)))
+
+    # --- one vector ---------------------------------------------------------------------------------------------------
+    def body(self, point: Point, n_valid: int, chain: int) -> None:
+        """Compute the values at four neighbouring elements, and do what the tasks say."""
+        self.memo: dict[int, object] = {}
+        self.finish_body(point, n_valid, chain)
+
+    def finish_body(self, point: Point, n_valid: int, chain: int) -> None:
+        """Do what the tasks say; some values may have been computed before."""
+        for task in self.tasks:
+            if task.kind == COLUMNS:
+                continue
+            value = self.value(task.value, point, n_valid)
+            if task.kind in REDUCTIONS:
+                self.reduce(task, self.double(value), point, n_valid, chain)
+            else:
+                self.put(task, self.double(value), point, n_valid)
+
+    def value(self, number: int, point: Point, n_valid: int):
+        """A vector of a value."""
+        if number not in self.memo:
+            self.memo[number] = self.make(number, point, n_valid)
+        return self.memo[number]
+
+    def make(self, number: int, point: Point, n_valid: int):
+        graph, fn = self.graph, self.fn
+        if graph.shape(number) == ():
+            return fn.splat(self.program.scalar(number), LANES)
+        if ("read", number) in self.places:
+            value = self.load(self.places["read", number], point, n_valid)
+            return value.ne(0.0) if graph.value(number).dtype.kind == "b" else value
+        op, args = graph.ops[number], graph.args[number]
+        if ("gather", number) in self.places:
+            return self.gather(number, args[0], point, n_valid)
+        if op in ("broadcast_to", "reshape"):
+            return self.value(args[0], point, n_valid)
+        values = [self.value(a, point, n_valid) for a in args]
+        return self.program.operation(op, values, graph.params[number], inline=not self.unrolled)
+
+    def double(self, value):
+        """A vector of conditions as one of numbers."""
+        return value.to_double() if value.is_bool else value
+
+    def load(self, place: Place, point: Point, n_valid: int):
+        """Four neighbouring elements; what is beyond the end may be anything."""
+        known, computed = point.offset(place)
+        stride, fn = place.strides[-1], self.fn
+        if stride == 0:
+            return fn.splat(self.program.load(place.buffer, known, computed), LANES)
+        if stride == 1:
+            return self.program.load(place.buffer, known, computed, LANES)
+        lanes = [self.program.load(place.buffer, known + min(j, n_valid - 1) * stride, computed) for j in range(LANES)]
+        return fn.vector(lanes)
+
+    def gather(self, number: int, base: int, point: Point, n_valid: int):
+        """Elements at positions that are listed."""
+        place = self.places["gather", number]
+        buffer = self.schedule.place(base).buffer
+        known, computed = point.offset(place)
+        lanes = []
+        for j in range(LANES):
+            at = self.program.load_index(place.buffer, known + min(j, n_valid - 1) * place.strides[-1], computed)
+            lanes.append(self.program.load(buffer, 0, at))
+        value = self.fn.vector(lanes)
+        return value.ne(0.0) if self.graph.value(number).dtype.kind == "b" else value
+
+    # --- stores -------------------------------------------------------------------------------------------------------
+    def put(self, task: Task, value, point: Point, n_valid: int) -> None:
+        """Store four elements, or add them to what is there."""
+        place = self.places["target", id(task)]
+        known, computed = point.offset(place)
+        if task.scatter is not None:
+            for j in range(n_valid):
+                at = self.program.load_index(place.buffer, known + j * place.strides[-1], computed)
+                self.store(task, task.target.buffer, task.target.offset, at, value.lane(j))
+            return
+        whole = place.buffer.kind == WORK and task.target.size == place.buffer.size and task.kind == "store"
+        if place.strides[-1] == 1 and (n_valid == LANES or whole):
+            self.store(task, place.buffer, known, computed, value)
+        else:
+            for j in range(n_valid):
+                self.store(task, place.buffer, known + j * place.strides[-1], computed, value.lane(j))
+
+    def store(self, task: Task, buffer: Buffer, known: int, computed, value) -> None:
+        if task.kind == "add":
+            value = self.program.load(buffer, known, computed, value.lanes) + value
+        self.program.store(buffer, known, computed, value)
+
+    # --- reductions ---------------------------------------------------------------------------------------------------
+    def prepare(self, task: Task) -> None:
+        """Set up what a reduction is collected in: registers, or the memory of its result."""
+        task_id = id(task)
+        self.sums = getattr(self, "sums", {})
+        if task.target is None or self.reduced[task_id][-1]:
+            self.sums[task_id] = [self.fn.alloca(LANES) for _ in range(4)]
+        if task.target is None:
+            self.reset(task)
+        elif not self.is_row(task):
+            self.program.fill(task.target.buffer, task.target.offset, _distinct(task.target), NEUTRAL[task.kind])
+
+    def is_row(self, task: Task) -> bool:
+        """Whether a result is complete at the end of each run through the last axis."""
+        reduced = self.reduced[id(task)]
+        return reduced[-1] and not any(r for r, n in zip(reduced[:-1], self.shape[:-1], strict=True) if n > 1)
+
+    def reset(self, task: Task) -> None:
+        for register in self.sums[id(task)]:
+            self.fn.store(self.fn.splat(self.fn.constant(NEUTRAL[task.kind]), LANES), register)
+
+    def reduce(self, task: Task, value, point: Point, n_valid: int, chain: int) -> None:
+        if id(task) in self.sums:
+            if n_valid < LANES:
+                neutral = self.fn.splat(self.fn.constant(NEUTRAL[task.kind]), LANES)
+                value = value.first_lanes(n_valid, neutral)
+            register = self.sums[id(task)][chain]
+            self.fn.store(_combine(task.kind, self.fn.load(register, LANES), value), register)
+            return
+        place = self.places["target", id(task)]
+        known, computed = point.offset(place)
+        if place.strides[-1] == 1 and n_valid == LANES:
+            before = self.program.load(place.buffer, known, computed, LANES)
+            self.program.store(place.buffer, known, computed, _combine(task.kind, before, value))
+            return
+        for j in range(n_valid):
+            at = known + j * place.strides[-1]
+            before = self.program.load(place.buffer, at, computed)
+            self.program.store(place.buffer, at, computed, _combine(task.kind, before, value.lane(j)))
+
+    def total(self, task: Task):
+        """What a reduction has come to, a scalar."""
+        value = None
+        for register in self.sums[id(task)]:
+            part = self.fn.load(register, LANES)
+            value = part if value is None else _combine(task.kind, value, part)
+        out = value.lane(0)
+        for j in range(1, LANES):
+            out = _combine(task.kind, out, value.lane(j))
+        return out
+
+    def finish_row(self, task: Task, point: Point) -> None:
+        place = self.places["target", id(task)]
+        known, computed = point.offset(place)
+        value = self.total(task)
+        if not self.is_row(task):
+            value = _combine(task.kind, self.program.load(place.buffer, known, computed), value)
+        self.program.store(place.buffer, known, computed, value)
+
+
+class Blocks:
+    """A pass over the rows of constant matrices: products with vectors on both sides, each element read once.
+
+    Rows are taken sixteen at a time. The matrix is packed so that it is read in the order of memory: block by block,
+    column by column, the sixteen rows of a column side by side.
+    """
+
+    def __init__(self, nest: Nest):
+        self.nest, self.program, self.fn, self.graph = nest, nest.program, nest.fn, nest.graph
+        self.n = nest.shape[0]
+        self.vectors = {node: nest.schedule.place(self.graph.args[node][1]) for node in nest.products}
+        self.matrices = {node: self.matrix(self.graph.args[node][0]) for node in nest.products}
+        self.collected = {}
+        for task in nest.columns:
+            node = task.numbers[0]
+            self.matrices[node] = self.matrix(self.graph.args[node][1])
+            self.collected[node] = Buffer(WORK, LANES * self.width(node))
+
+    def width(self, node: int) -> int:
+        """The number of columns of the matrix of a product."""
+        return max(self.graph.shape(a) for a in self.graph.args[node] if len(self.graph.shape(a)) == 2)[1]
+
+    def matrix(self, number: int) -> Buffer:
+        """The packed matrix; rows of zeros fill the last block."""
+        return self.program.packed(self.graph.value(number), ROWS_EACH)
+
+    def emit(self) -> None:
+        """Write the pass."""
+        for buffer in self.collected.values():
+            self.program.fill(buffer, 0, buffer.size, 0.0)
+        for buffer in [*self.matrices.values(), *self.collected.values()]:
+            self.program.address(buffer)
+        n_whole = self.n // ROWS_EACH * ROWS_EACH
+        if n_whole:
+            with self.fn.loop(0, n_whole, ROWS_EACH) as loop:
+                self.block(0, loop.index)
+        if n_whole < self.n:
+            self.block(n_whole, None)
+        for task in self.nest.columns:
+            self.finish(task)
+
+    def block(self, known: int, computed) -> None:
+        """Sixteen rows, or what is left of them."""
+        nest = self.nest
+        n_valid = [min(LANES, self.n - known - j) if computed is None else LANES for j in range(0, ROWS_EACH, LANES)]
+        memos: list[dict] = [{} for _ in n_valid]
+        for node in nest.products:
+            for memo, value in zip(memos, self.product(node, known, computed), strict=True):
+                memo[node] = value
+        weights: dict[int, list] = {node: [] for node in self.collected}
+        for j, (memo, valid) in enumerate(zip(memos, n_valid, strict=True)):
+            if valid <= 0:
+                continue
+            nest.memo = memo
+            point = Point((known + LANES * j,), (computed,))
+            nest.finish_body(point, valid, j)
+            for task in nest.columns:
+                value = nest.double(nest.value(task.value, point, valid))
+                if valid < LANES:
+                    value = value.first_lanes(valid, self.fn.splat(self.fn.constant(0.0), LANES))
+                weights[task.numbers[0]].append(value)
+        for node, values in weights.items():
+            self.collect(node, values, known, computed)
+
+    def over_columns(self, node: int, known: int, computed, body_fn) -> None:
+        """Go through the columns of a block: ``body_fn(position in the matrix, column)``, each known and computed."""
+        width = self.width(node)
+        start = computed * width if computed is not None else None
+        if width <= UNROLLED_COLUMNS:
+            for c in range(width):
+                body_fn((known * width + c * ROWS_EACH, start), (c, None))
+            return
+        with self.fn.loop(0, width, 1) as loop:
+            inside = loop.index * ROWS_EACH
+            body_fn((known * width, inside if start is None else start + inside), (0, loop.index))
+
+    def product(self, node: int, known: int, computed) -> list:
+        """Sixteen rows of the matrix times the vector."""
+        fn, program, place = self.fn, self.program, self.vectors[node]
+        program.address(place.buffer)
+        n_vectors = ROWS_EACH // LANES
+        registers = [fn.alloca(LANES) for _ in range(n_vectors)]
+        for register in registers:
+            fn.store(fn.splat(fn.constant(0.0), LANES), register)
+
+        def column(position, c):
+            index = None if c[1] is None else c[1] if place.strides[0] == 1 else c[1] * place.strides[0]
+            factor = fn.splat(program.load(place.buffer, place.offset + c[0] * place.strides[0], index), LANES)
+            for j, register in enumerate(registers):
+                x = program.load(self.matrices[node], position[0] + LANES * j, position[1], LANES)
+                fn.store(x.fma(factor, fn.load(register, LANES)), register)
+
+        self.over_columns(node, known, computed, column)
+        return [fn.load(register, LANES) for register in registers]
+
+    def collect(self, node: int, values: list, known: int, computed) -> None:
+        """Add the products of the rows with the values to what is collected for each column."""
+        fn, program, buffer = self.fn, self.program, self.collected[node]
+
+        def column(position, c):
+            index = None if c[1] is None else c[1] * LANES
+            total = program.load(buffer, c[0] * LANES, index, LANES)
+            for j, value in enumerate(values):
+                x = program.load(self.matrices[node], position[0] + LANES * j, position[1], LANES)
+                total = x.fma(value, total)
+            program.store(buffer, c[0] * LANES, index, total)
+
+        self.over_columns(node, known, computed, column)
+
+    def finish(self, task: Task) -> None:
+        """Add up what has been collected, lane by lane, and store it."""
+        buffer, place = self.collected[task.numbers[0]], task.target
+        width = self.width(task.numbers[0])
+        with self.fn.loop(0, width, 1) as loop:
+            total = self.program.load(buffer, 0, loop.index * LANES, LANES).sum()
+            index = loop.index if place.strides[0] == 1 else loop.index * place.strides[0]
+            self.program.store(place.buffer, place.offset, index, total)
+
+
+ROWS_EACH = 16
+UNROLLED_COLUMNS = 8
+
+
+def _combine(kind: str, a, b):
+    if kind == "sum":
+        return a + b
+    if kind == "prod":
+        return a * b
+    return a.maximum(b) if kind == "max" else a.minimum(b)
+
+
+def _distinct(place: Place) -> int:
+    """How many elements a place with repeated axes really has."""
+    return math.prod(n for n, s in zip(place.shape, place.strides, strict=True) if s)

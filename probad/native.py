@@ -1,0 +1,78 @@
+"""When a log density is compiled, and what is said when it cannot be.
+
+Compilation waits until an algorithm asks for an address, so that importing and evaluating by hand stay light. Whatever
+goes wrong with it is a warning: the tape does the same, slower.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from probad.errors import CompileWarning, ProbadError
+
+if TYPE_CHECKING:
+    from probad.codegen.compiled import CompiledDensity, Worker
+
+__all__ = ["NativeDensity", "Worker"]
+
+START_SCALES = (0.3, 0.01, 1.0)  # how far from the origin a first path is looked for
+
+
+def is_wanted() -> bool:
+    """Whether functions are compiled: the environment variable ``PROBAD_COMPILE=0`` turns it off."""
+    return os.environ.get("PROBAD_COMPILE", "0") != "0"
+
+
+class NativeDensity:
+    """The compiled form of one log density, made at most once and shared by all threads.
+
+    Parameters
+    ----------
+    fn : callable
+        The log density of a flat vector.
+    by_tape : callable
+        ``by_tape(z) -> (logp, grad)``.
+    dim : int
+    """
+
+    def __init__(self, fn: Callable, by_tape: Callable, dim: int):
+        self._fn, self._by_tape, self._dim = fn, by_tape, dim
+        self._lock = threading.Lock()
+        self._compiled: CompiledDensity | None = None
+        self._settled = False
+
+    def worker(self) -> Worker | None:
+        """An evaluator for one thread; None if there is no compiled code."""
+        with self._lock:
+            if not self._settled:
+                self._compiled = self._compile() if is_wanted() else None
+                self._settled = True
+        return None if self._compiled is None else self._compiled.worker()
+
+    def _compile(self) -> CompiledDensity | None:
+        try:
+            from probad.codegen.compiled import CompiledDensity
+        except ImportError as error:  # llvmlite has no wheel for every machine
+            _warn(f"{error}.")
+            return None
+        failure = None
+        for scale in START_SCALES:
+            start = scale * np.random.default_rng(0).uniform(-1.0, 1.0, self._dim)
+            try:
+                return CompiledDensity(self._fn, self._by_tape, start)
+            except (ProbadError, ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+                failure = error
+        _warn(str(failure))
+        return None
+
+
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"The log density runs without compiled code, some hundred times slower: {reason}", CompileWarning, stacklevel=2
+    )
