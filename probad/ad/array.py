@@ -13,6 +13,7 @@ import numpy as np
 from probad.ad import dispatch
 from probad.ad import functions as fn
 from probad.ad.box import Box, peel, raw
+from probad.ad.dispatch import FUNCTIONS, UFUNCS
 from probad.ad.rules import dynamic, indexing, linalg
 from probad.ad.rules import elementwise as e
 from probad.ad.views import overwrite
@@ -20,22 +21,19 @@ from probad.errors import ConversionError
 
 
 # --- attributes -----------------------------------------------------------------------------------------------------
-def _attribute(name: str, doc: str) -> None:
-    def get(self):
+def _attribute(get, doc: str) -> property:
+    def get_now(self):
         if self.view is not None:
             self.view.refresh(self)
-        return getattr(self.value, name)
+        return get(self.value)
 
-    setattr(Box, name, property(get, doc=doc))
+    return property(get_now, doc=doc)
 
 
-for _name, _doc in {
-    "shape": "Lengths of the axes.",
-    "ndim": "Number of axes.",
-    "size": "Number of elements.",
-    "dtype": "Type of the elements.",
-}.items():
-    _attribute(_name, _doc)
+Box.shape = _attribute(operator.attrgetter("shape"), "Lengths of the axes.")
+Box.ndim = _attribute(operator.attrgetter("ndim"), "Number of axes.")
+Box.size = _attribute(operator.attrgetter("size"), "Number of elements.")
+Box.dtype = _attribute(operator.attrgetter("dtype"), "Type of the elements.")
 Box.T = property(fn.transpose, doc="The array with its axes reversed.")
 Box.mT = property(lambda self: fn.swapaxes(self, -1, -2), doc="The array with its last two axes swapped.")
 Box.real = property(lambda self: self, doc="The array itself: traced values are real.")
@@ -167,10 +165,10 @@ Box.__contains__ = lambda self, item: bool(np.any(peel(self) == peel(item)))
 for _name in ("sum", "prod", "max", "min", "mean", "var", "std", "cumsum", "ravel", "squeeze", "swapaxes", "take",
               "repeat", "diagonal", "trace", "dot", "clip", "copy", "argmax", "argmin", "argsort", "nonzero", "any",
               "all", "round", "searchsorted"):  # fmt: skip
-    _function = dispatch.FUNCTIONS[getattr(np, _name)]
+    _function = FUNCTIONS[getattr(np, _name)]
     setattr(Box, _name, lambda self, *args, _function=_function, **kwargs: _function(self, *args, **kwargs))
 # so that np.exp and its kin work on object arrays of boxes, which call the method of that name
-for _ufunc, _rule in dispatch.UFUNCS.items():
+for _ufunc, _rule in UFUNCS.items():
     if _ufunc.nin == 1 and not hasattr(Box, _ufunc.__name__):
         setattr(Box, _ufunc.__name__, lambda self, _rule=_rule: _rule(self))
 
@@ -269,12 +267,14 @@ def _instead_of(module: str, function: str) -> str:
 
 
 def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
-    if method == "__call__" and not kwargs and ufunc in dispatch.UFUNCS:  # the common case
-        return dispatch.UFUNCS[ufunc](*inputs)
+    if method == "__call__" and not kwargs and ufunc in UFUNCS:  # the common case
+        return UFUNCS[ufunc](*inputs)
     return dispatch.call_ufunc(ufunc, method, inputs, kwargs)
 
 
 def _array_function(self, function, types, args, kwargs):
+    if not kwargs and function in FUNCTIONS:  # the common case
+        return FUNCTIONS[function](*args)
     return dispatch.call_function(function, args, kwargs)
 
 

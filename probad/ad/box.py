@@ -35,7 +35,11 @@ def is_differentiated(x) -> bool:
 
 def is_foreign(x) -> bool:
     """Tell whether `x` is an array of another module, such as CuPy's: it answers NumPy's functions, and stays there."""
-    return hasattr(type(x), "__array_function__") and not isinstance(x, np.ndarray | Box)
+    kind = type(x)
+    return kind not in _NATIVE and hasattr(kind, "__array_function__") and not issubclass(kind, np.ndarray)
+
+
+_NATIVE = frozenset({np.ndarray, np.float64, float, int, Box})  # the common answers, quickly
 
 
 def is_traced(x) -> bool:

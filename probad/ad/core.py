@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from probad.ad.box import Box, is_differentiated, peel, raw
-from probad.ad.constants import protect, release
+from probad.ad.constants import SMALL, Held, protect
 from probad.errors import ConversionError, LeakedValueError
 
 _levels = itertools.count(1)
@@ -202,13 +202,14 @@ class ReverseTrace(Trace):
     def __init__(self):
         super().__init__()
         self.tape: list = []
-        self.held: list = []
-
-    def __del__(self):
-        release(self.held)
+        self.held: Held | None = None
 
     def keep(self, a: np.ndarray) -> np.ndarray:
         """Make sure that a plain array on the tape does not change before the sweep."""
+        if a.nbytes <= SMALL:
+            return a.copy()
+        if self.held is None:
+            self.held = Held()
         return protect(a, self.held)
 
     def input(self, value) -> Box:
@@ -229,15 +230,16 @@ class ReverseTrace(Trace):
         infinite slope. Looking for it at every step is dear, so the first sweep does not, and if its result is not
         finite the sweep is made again with care. Where outer levels are tracing too, care is taken at once.
         """
+        tape = self.tape
         with np.errstate(all="ignore"):
-            traced = any(
-                is_differentiated(g) or (self.tape[n] and is_differentiated(self.tape[n][4])) for n, g in seeds
-            )
-            if not traced:
-                cotangents = self._sweep(seeds, n_inputs, careful=False)
-                if all(g is None or math.isfinite(np.vdot(raw(g), raw(g))) for g in cotangents):
-                    return cotangents
-            return self._sweep(seeds, n_inputs, careful=True)
+            for node, g in seeds:
+                if is_differentiated(g) or (tape[node] is not None and is_differentiated(tape[node][4])):
+                    return self._sweep(seeds, n_inputs, careful=True)
+            cotangents = self._sweep(seeds, n_inputs, careful=False)
+            for g in cotangents:
+                if g is not None and not _is_finite(g):
+                    return self._sweep(seeds, n_inputs, careful=True)
+            return cotangents
 
     def _sweep(self, seeds, n_inputs: int, *, careful: bool) -> list:
         tape = self.tape
@@ -247,18 +249,18 @@ class ReverseTrace(Trace):
         for node, g in seeds:
             _add(cotangents, node, g)
         for i in range(n_nodes - 1, -1, -1):
-            if i in gathered:
+            if gathered and i in gathered:
                 gather_fn, parts = gathered.pop(i)
                 _add(cotangents, i, gather_fn(parts))
-            g = cotangents[i]
-            if g is None or tape[i] is None:
+            g, entry = cotangents[i], tape[i]
+            if g is None or entry is None:
                 continue
             cotangents[i] = None
-            primitive, nodes, values, params, y = tape[i]
+            primitive, nodes, values, params, y = entry
             if primitive.gather_fn is not None:  # many reads of one array cost one array of cotangents, not many
                 gathered.setdefault(nodes[0], (primitive.gather_fn, []))[1].append((g, params, values[0].shape))
                 continue
-            pull = (careful and primitive.careful_pull) or primitive.pull
+            pull = primitive.careful_pull if careful and primitive.careful_pull is not None else primitive.pull
             k = 0
             for node in nodes:
                 if node is not None:
@@ -274,6 +276,14 @@ def _add(cotangents: list, node: int, g) -> None:
     if g is not None:
         old = cotangents[node]
         cotangents[node] = g if old is None else old + g
+
+
+def _is_finite(g) -> bool:
+    """Whether a cotangent has neither NaN nor infinity; one whose square overflows is suspected of it."""
+    g = raw(g)
+    if type(g) is np.ndarray and g.ndim == 1:  # the common case, without a function call of NumPy's
+        return math.isfinite(g.dot(g))
+    return math.isfinite(g if type(g) is np.float64 else np.vdot(g, g))
 
 
 # Types of arguments that may not be what a primitive expects.

@@ -1,7 +1,7 @@
 """The kinds of primitives: what a row in `probad.ad.rules` says, and the forward and reverse rules that follow from it.
 
 - `elementwise`: partial derivatives as expressions of output and inputs; both modes follow.
-- `linear`: jointly linear in its arguments; forward is the operation itself, reverse its transpose.
+- `linear`: linear in its one argument; forward is the operation itself, reverse its transpose.
 - `multilinear`: linear in each argument; forward follows, reverse is one transpose per argument.
 - `constant`: piecewise constant; the derivative is zero wherever it exists, so the result is a plain value.
 
@@ -23,6 +23,20 @@ from probad.errors import UnsupportedFunctionError
 # Partial derivatives that need no multiplication.
 ONE, MINUS_ONE = "one", "minus one"
 
+
+class Inverse:
+    """The partial derivative ``1 / of(y, *inputs)``: a cotangent is divided by `of`, which saves the product."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Callable):
+        self.of = of
+
+    def __call__(self, y, *inputs):
+        """The partial derivative itself."""
+        return np.float64(1.0) / self.of(y, *inputs)
+
+
 # For elementwise primitives: where their arguments may lie, for the contract tests and the documentation.
 REAL, POSITIVE, UNIT = (-3.0, 3.0), (0.05, 4.0), (0.05, 0.95)
 DOMAINS: dict[str, tuple] = {}
@@ -31,41 +45,61 @@ CONSTANTS: dict[str, Callable] = {}
 OPERATIONS: dict[str, Constant] = {}  # what is behind those
 
 
-class Elementwise(Primitive):
-    """A primitive of one or two arguments with a short cut for the most common call there is: reverse mode, one level.
+class Unary(Primitive):
+    """A primitive of one argument, with a short cut for the most common call there is: reverse mode, one level.
 
-    It does what `Primitive.__call__` and `ReverseTrace` do, in half the time.
+    It does what `Primitive.__call__` and `ReverseTrace` do, in half the time. So do the classes below.
     """
+
+    __slots__ = ()
+
+    def __call__(self, a, **params):
+        """Apply the operation to a plain or traced value."""
+        if type(a) is Box and a.view is None and a.node is not None and type(a.value) in PLAIN:
+            owner, value = a.owner, a.value
+            if type(owner) is ReverseTrace and owner.alive:
+                y, tape = self.impl(value, **params), owner.tape
+                tape.append((self, (a.node,), (value,), params, y))
+                box = Box(y, owner, len(tape) - 1)
+                if self.view_fn is not None and y.shape:
+                    box.view = self.view_fn(self, a, params, y)
+                return box
+        return Primitive.__call__(self, a, **params)
+
+
+class Binary(Primitive):
+    """A primitive of one or two arguments and no parameters, with the short cut."""
 
     __slots__ = ()
 
     def __call__(self, a, b=None):
         """Apply the operation to one or two plain or traced values."""
-        owner, a_node, b_node = None, None, None
         a_kind, b_kind = type(a), type(b)
         if a_kind is Box:
             if a.view is not None:
                 a.view.refresh(a)
             owner, a_node, a_value = a.owner, a.node, a.value
-        else:
-            a_value = a
-        if b_kind is Box:
+            if b_kind is Box:
+                if b.view is not None:
+                    b.view.refresh(b)
+                if owner is not b.owner:
+                    return Primitive.__call__(self, a, b)
+                b_node, b_value = b.node, b.value
+            else:
+                b_node, b_value = None, b
+        elif b_kind is Box:
             if b.view is not None:
                 b.view.refresh(b)
-            if owner is None:
-                owner = b.owner
-            elif owner is not b.owner:
-                return Primitive.__call__(self, a, b)
-            b_node, b_value = b.node, b.value
+            owner, a_node, a_value, b_node, b_value = b.owner, None, a, b.node, b.value
         else:
-            b_value = b
+            return self.impl(a) if b is None else self.impl(a, b)
         if (
             type(owner) is not ReverseTrace
             or (a_node is None and b_node is None)
             or type(a_value) not in PLAIN
             or not owner.alive
         ):
-            if owner is not None and owner.answers:
+            if owner.answers:
                 return owner.process(self, (a,) if b is None else (a, b), NO_PARAMS)
             return Primitive.__call__(self, a) if b is None else Primitive.__call__(self, a, b)
         tape = owner.tape
@@ -76,11 +110,11 @@ class Elementwise(Primitive):
         if type(b_value) not in PLAIN:
             return Primitive.__call__(self, a, b)
         if a_kind is np.ndarray:
-            if a.dtype.kind in "Oc":
+            if a.dtype is not FLOAT64 and a.dtype.kind in "Oc":
                 return Primitive.__call__(self, a, b)
             a_value = owner.keep(a)
         elif b_kind is np.ndarray:
-            if b.dtype.kind in "Oc":
+            if b.dtype is not FLOAT64 and b.dtype.kind in "Oc":
                 return Primitive.__call__(self, a, b)
             b_value = owner.keep(b)
         y = self.impl(a_value, b_value)
@@ -88,8 +122,15 @@ class Elementwise(Primitive):
         return Box(y, owner, len(tape) - 1)
 
 
+class Elementwise(Binary):
+    """A primitive of one or two arguments that works element by element."""
+
+    __slots__ = ()
+
+
 PLAIN = frozenset({float, int, np.float64, np.ndarray})
 NO_PARAMS: dict = {}
+FLOAT64 = np.dtype(np.float64)
 
 
 def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None, singular: bool = False) -> Primitive:
@@ -130,24 +171,6 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
             total = PRIMITIVES["broadcast_to"](total, shape=y.shape)
         return total
 
-    def pull_with(times):
-        def pull_one(k, g, y, values, params):
-            return times(g, slope(y, values[0]))
-
-        def pull(k, g, y, values, params):
-            partial = partials[k]
-            if partial is ONE:
-                out = g
-            elif partial is MINUS_ONE:
-                out = -g
-            else:
-                out = times(g, partial(y, *values))
-            shape = values[k].shape
-            return out if out.shape == shape else unbroadcast(out, shape)
-
-        slope = partials[0]
-        return pull_one if len(partials) == 1 and callable(slope) else pull
-
     def examples(rng):
         def draw(domain, shape):
             whole = isinstance(domain, range)
@@ -161,10 +184,54 @@ def elementwise(impl: Callable, *partials, domain=REAL, name: str | None = None,
 
     DOMAINS[name], PARTIALS[name] = domains, partials
     kind = Elementwise if len(partials) <= 2 else Primitive
-    primitive = kind(name, impl, push, pull_with(operator.mul), examples)
+    primitive = kind(name, impl, push, _pull(partials), examples)
     if singular:
-        primitive.careful_pull = pull_with(_scaled)
+        primitive.careful_pull = _careful_pull(partials)
     return primitive
+
+
+def _pull(partials: tuple) -> Callable:
+    """Reverse mode of an elementwise operation, with less to do where there are one or two arguments."""
+    n_args, first = len(partials), partials[0]
+
+    def pull_one(k, g, y, values, params):
+        return g * first(y, values[0])
+
+    def pull_inverse(k, g, y, values, params):
+        return g / first.of(y, values[0])
+
+    def pull(k, g, y, values, params):
+        partial = partials[k]
+        if partial is ONE:
+            out = g
+        elif partial is MINUS_ONE:
+            out = -g
+        elif n_args == 2:
+            a, b = values
+            out = g / partial.of(y, a, b) if type(partial) is Inverse else g * partial(y, a, b)
+        else:
+            out = g * partial(y, *values)
+        if type(out) is np.float64:  # then so is the argument
+            return out
+        shape = values[k].shape
+        return out if out.shape == shape else unbroadcast(out, shape)
+
+    if n_args == 1 and callable(first):
+        return pull_inverse if type(first) is Inverse else pull_one
+    return pull
+
+
+def _careful_pull(partials: tuple) -> Callable:
+    """Reverse mode in which zero times infinity is zero."""
+    plain = _pull(partials)
+
+    def careful_pull(k, g, y, values, params):
+        if not callable(partials[k]):
+            return plain(k, g, y, values, params)
+        out, shape = _scaled(g, partials[k](y, *values)), values[k].shape
+        return out if out.shape == shape else unbroadcast(out, shape)
+
+    return careful_pull
 
 
 def no_partial(message: str) -> Callable:
@@ -206,25 +273,21 @@ def unbroadcast(g, shape: tuple):
 
 
 def linear(name: str, impl: Callable, transpose: Callable, examples: Callable, **hooks) -> Primitive:
-    """Register an operation that is jointly linear in its arguments; ``transpose(k, g, values, params)``."""
+    """Register an operation that is linear in its one argument; ``transpose(k, g, values, params)``."""
 
     def push(tangents, y, values, params):
-        if len(tangents) == 1:
-            return primitive(tangents[0], **params)
-        filled = [
-            np.zeros_like(peel(v), dtype=float)[()] if t is None else t
-            for t, v in zip(tangents, map(_array, values), strict=True)
-        ]
-        return primitive(*filled, **params)
+        return primitive(tangents[0], **params)
 
     def pull(k, g, y, values, params):
         return transpose(k, g, values, params)
 
-    primitive = Primitive(name, impl, push, pull, examples, **hooks)
+    primitive = Unary(name, impl, push, pull, examples, **hooks)
     return primitive
 
 
-def multilinear(name: str, impl: Callable, transpose: Callable, examples: Callable) -> Primitive:
+def multilinear(
+    name: str, impl: Callable, transpose: Callable, examples: Callable, *, kind: type = Primitive
+) -> Primitive:
     """Register an operation that is linear in each argument; ``transpose(k, g, values, params)``."""
 
     def push(tangents, y, values, params):
@@ -238,7 +301,7 @@ def multilinear(name: str, impl: Callable, transpose: Callable, examples: Callab
     def pull(k, g, y, values, params):
         return transpose(k, g, values, params)
 
-    primitive = Primitive(name, impl, push, pull, examples)
+    primitive = kind(name, impl, push, pull, examples)
     return primitive
 
 
@@ -270,7 +333,3 @@ class Constant:
     def __call__(self, *args, **params):
         """Apply the operation to plain or batched values."""
         return self.apply(*args, **params)
-
-
-def _array(x):
-    return x if hasattr(x, "shape") else np.float64(x)

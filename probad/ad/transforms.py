@@ -28,6 +28,7 @@ from probad.tree import flatten, map_leaves
 # The traces in use; `probad.ad.anomaly` puts others in their place.
 FORWARD: ContextVar[type] = ContextVar("forward", default=ForwardTrace)
 REVERSE: ContextVar[type] = ContextVar("reverse", default=ReverseTrace)
+FLOAT64, ONE = np.dtype(np.float64), np.float64(1.0)
 
 
 def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *, has_aux: bool = False) -> Callable:
@@ -69,11 +70,14 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
         _check_argnums(f, numbers, args)
         with REVERSE.get()() as trace, _translate_errors():
             leaves, rebuild = flatten([args[i] for i in numbers] if several else args[argnums])
-            plain = [_input(leaf) for leaf in leaves]
-            boxed = rebuild([trace.input(x) for x in plain])
+            plain = list(map(_input, leaves))
+            boxed = rebuild(list(map(trace.input, plain)))
             new_args = list(args)
-            for i, arg in zip(numbers, boxed if several else (boxed,), strict=True):
-                new_args[i] = arg
+            if several:
+                for i, arg in zip(numbers, boxed, strict=True):
+                    new_args[i] = arg
+            else:
+                new_args[argnums] = boxed
             out = f(*new_args, **kwargs)
             out, aux = out if has_aux else (out, None)
             value, node = _output(out, trace)
@@ -82,9 +86,9 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
                     f"grad needs a function that returns a scalar; got an output of shape {value.shape} from "
                     f"{_name(f)}. Sum it, or use vjp or jvp."
                 )
-            one = like.ones(value, ()) if is_foreign(raw(value)) else np.float64(1.0)
+            one = ONE if type(value) is np.float64 or not is_foreign(raw(value)) else like.ones(value, ())
             grads = trace.sweep([(node, one)] if node is not None else [], len(plain))
-            grads = rebuild([_finish(g, x) for g, x in zip(grads, plain, strict=True)])
+            grads = rebuild(list(map(_finish, grads, plain)))
             release(trace.held)
             if has_aux:
                 value = (value, map_leaves(lambda leaf: _output(leaf, trace)[0] if _mine(leaf, trace) else leaf, aux))
@@ -208,6 +212,8 @@ def _input(x):
         if x.dtype.kind != "f":  # integers in a batch
             return x.astype(float)
         return Box(x.value, x.owner, x.node)
+    if type(x) is np.ndarray and x.dtype is FLOAT64 and x.ndim:  # the common case
+        return x.copy("K")
     array = x if is_foreign(x) else np.asarray(x)
     if array.dtype == np.float64:
         return array.copy() if is_foreign(x) else array.copy(order="K")[()]
@@ -227,6 +233,8 @@ def _mine(x, trace: Trace) -> bool:
 
 def _output(out, trace: Trace):
     """Split an output into its value and what the trace knows of it."""
+    if type(out) is Box and out.view is None and out.owner is trace:  # the common case
+        return out.value, out.node
     if type(out) is not Box:
         out = as_operand(out)
     if type(out) is Box and out.view is not None:
@@ -248,6 +256,8 @@ def _match(t, x, what: str, position: int):
 
 def _finish(g, x):
     """A gradient the caller may keep and write to."""
+    if type(g) is np.ndarray:  # the common case
+        return g.copy()
     if g is None:
         return like.zeros(x, x.shape) if is_foreign(raw(x)) else np.zeros(x.shape)[()]
     return _own(g)
@@ -317,6 +327,8 @@ class _translate_errors:
         return self
 
     def __exit__(self, kind, error, traceback):
+        if kind is None:
+            return False
         text = str(error)
         if kind is TypeError and ("not supported for the input types" in text or "loop of ufunc" in text):
             raise UnsupportedFunctionError(

@@ -11,9 +11,10 @@ from probad.errors import ConversionError
 
 def as_operand(x):
     """Anything array-like as something a primitive takes; nested lists of traced scalars become one box."""
-    if type(x) is Box or is_foreign(x):
+    kind = type(x)
+    if kind is Box or kind is np.float64 or is_foreign(x):
         return x
-    array = np.asarray(x)
+    array = x if kind is np.ndarray else np.asarray(x)
     if array.dtype.kind != "O":
         return array if array.ndim else array[()]
     try:

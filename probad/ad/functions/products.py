@@ -25,7 +25,7 @@ def matmul(a, b):
 @implements(np.dot)
 def dot(a, b):
     a, b = as_operand(a), as_operand(b)
-    n, m = a.ndim, b.ndim
+    n, m = len(a.shape), len(b.shape)
     if 0 < n <= 2 and 0 < m <= 2:
         return la.matmul(a, b)
     return tensordot(a, b, axes=([-1], [max(-2, -m)])) if n and m else e.multiply(a, b)

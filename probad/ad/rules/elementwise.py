@@ -14,7 +14,7 @@ from scipy import special
 
 from probad.ad.box import Box, peel
 from probad.ad.core import PRIMITIVES, Primitive
-from probad.ad.kinds import MINUS_ONE, ONE, POSITIVE, constant, elementwise, unbroadcast
+from probad.ad.kinds import MINUS_ONE, ONE, POSITIVE, Inverse, constant, elementwise, unbroadcast
 
 LN2, LN10 = np.log(2.0), np.log(10.0)
 
@@ -23,10 +23,12 @@ LN2, LN10 = np.log(2.0), np.log(10.0)
 add = elementwise(operator.add, ONE, ONE, name="add")
 subtract = elementwise(operator.sub, ONE, MINUS_ONE, name="subtract")
 multiply = elementwise(operator.mul, lambda y, a, b: b, lambda y, a, b: a, name="multiply")
-divide = elementwise(np.divide, lambda y, a, b: 1 / b, lambda y, a, b: -y / b, domain=POSITIVE, singular=True)
+divide = elementwise(
+    operator.truediv, Inverse(lambda y, a, b: b), lambda y, a, b: -y / b, domain=POSITIVE, name="divide", singular=True
+)
 negative = elementwise(np.negative, MINUS_ONE)
 reciprocal = elementwise(np.reciprocal, lambda y, x: -y * y, domain=POSITIVE, singular=True)
-square = elementwise(np.square, lambda y, x: 2 * x)
+square = elementwise(np.square, lambda y, x: x + x)
 # a mod b = a - b floor(a / b)
 remainder = elementwise(
     np.remainder, ONE, lambda y, a, b: -np.floor_divide(a, b), domain=((0.1, 1.4), (1.6, 2.9)), singular=True
@@ -67,7 +69,7 @@ scale = Primitive(
 def _power_base(y, a, b):
     """The partial b a^(b-1), and 0 where b = 0 whatever the base."""
     if type(b) in (int, float):
-        return 2 * a if b == 2 else b * a ** (b - 1) if b else 0.0 * y
+        return a + a if b == 2 else b * a ** (b - 1) if b else 0.0 * y
     zero = peel(b) == 0
     return np.where(zero, 0.0, b * a ** np.where(zero, 1.0, b - 1))
 
@@ -81,7 +83,7 @@ power = elementwise(
     operator.pow, _power_base, _power_exponent, domain=(POSITIVE, (-2.0, 3.0)), name="power", singular=True
 )
 sqrt = elementwise(np.sqrt, lambda y, x: 0.5 / y, domain=POSITIVE, singular=True)
-cbrt = elementwise(np.cbrt, lambda y, x: 1 / (3 * y * y), domain=POSITIVE, singular=True)
+cbrt = elementwise(np.cbrt, Inverse(lambda y, x: 3 * y * y), domain=POSITIVE, singular=True)
 # the 2-norm's subgradient at the origin is 0
 hypot = elementwise(
     np.hypot, lambda y, a, b: a / np.where(peel(y) == 0, 1.0, y), lambda y, a, b: b / np.where(peel(y) == 0, 1.0, y)
@@ -121,16 +123,16 @@ copysign = elementwise(
 exp = elementwise(np.exp, lambda y, x: y)
 exp2 = elementwise(np.exp2, lambda y, x: LN2 * y)
 expm1 = elementwise(np.expm1, lambda y, x: np.exp(x))
-log = elementwise(np.log, lambda y, x: 1 / x, domain=POSITIVE, singular=True)
-log2 = elementwise(np.log2, lambda y, x: 1 / (LN2 * x), domain=POSITIVE, singular=True)
-log10 = elementwise(np.log10, lambda y, x: 1 / (LN10 * x), domain=POSITIVE, singular=True)
-log1p = elementwise(np.log1p, lambda y, x: 1 / (1 + x), domain=(-0.6, 3.0), singular=True)
+log = elementwise(np.log, Inverse(lambda y, x: x), domain=POSITIVE, singular=True)
+log2 = elementwise(np.log2, Inverse(lambda y, x: LN2 * x), domain=POSITIVE, singular=True)
+log10 = elementwise(np.log10, Inverse(lambda y, x: LN10 * x), domain=POSITIVE, singular=True)
+log1p = elementwise(np.log1p, Inverse(lambda y, x: 1 + x), domain=(-0.6, 3.0), singular=True)
 
 
 def _gap(a, b):
     """The difference, and 0 for equal infinities."""
     if (type(a) is float and math.isfinite(a)) or (type(b) is float and math.isfinite(b)):  # the common case
-        return a - b
+        return a if type(b) is float and b == 0 else a - b
     return np.where(peel(a) == peel(b), 0.0, a - b)
 
 
@@ -145,9 +147,9 @@ logaddexp2 = elementwise(
 sin = elementwise(np.sin, lambda y, x: np.cos(x))
 cos = elementwise(np.cos, lambda y, x: -np.sin(x))
 tan = elementwise(np.tan, lambda y, x: 1 + y * y, domain=(-1.3, 1.3))
-arcsin = elementwise(np.arcsin, lambda y, x: 1 / np.sqrt((1 - x) * (1 + x)), domain=(-0.9, 0.9), singular=True)
+arcsin = elementwise(np.arcsin, Inverse(lambda y, x: np.sqrt((1 - x) * (1 + x))), domain=(-0.9, 0.9), singular=True)
 arccos = elementwise(np.arccos, lambda y, x: -1 / np.sqrt((1 - x) * (1 + x)), domain=(-0.9, 0.9), singular=True)
-arctan = elementwise(np.arctan, lambda y, x: 1 / (1 + x * x))
+arctan = elementwise(np.arctan, Inverse(lambda y, x: 1 + x * x))
 arctan2 = elementwise(
     np.arctan2, lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b), singular=True
 )
@@ -159,9 +161,9 @@ sinh = elementwise(np.sinh, lambda y, x: np.cosh(x))
 cosh = elementwise(np.cosh, lambda y, x: np.sinh(x))
 # 1 - tanh^2 cancels for large x; the product of the two logistic functions does not
 tanh = elementwise(np.tanh, lambda y, x: 4 * special.expit(2 * x) * special.expit(-2 * x))
-arcsinh = elementwise(np.arcsinh, lambda y, x: 1 / np.sqrt(1 + x * x))
-arccosh = elementwise(np.arccosh, lambda y, x: 1 / np.sqrt((x - 1) * (x + 1)), domain=(1.2, 4.0), singular=True)
-arctanh = elementwise(np.arctanh, lambda y, x: 1 / ((1 - x) * (1 + x)), domain=(-0.9, 0.9), singular=True)
+arcsinh = elementwise(np.arcsinh, Inverse(lambda y, x: np.sqrt(1 + x * x)))
+arccosh = elementwise(np.arccosh, Inverse(lambda y, x: np.sqrt((x - 1) * (x + 1))), domain=(1.2, 4.0), singular=True)
+arctanh = elementwise(np.arctanh, Inverse(lambda y, x: (1 - x) * (1 + x)), domain=(-0.9, 0.9), singular=True)
 
 # --- piecewise constant ---------------------------------------------------------------------------------------------
 for _ufunc in (

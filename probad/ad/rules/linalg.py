@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probad.ad.core import Primitive
-from probad.ad.kinds import multilinear, unbroadcast
+from probad.ad.kinds import Binary, multilinear, unbroadcast
 from probad.ad.rules import like
 
 
@@ -46,6 +46,7 @@ matmul = multilinear(
         ((rng.normal(size=s), rng.normal(size=t)), {})
         for s, t in [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4))]
     ],
+    kind=Binary,
 )
 
 
