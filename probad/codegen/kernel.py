@@ -177,8 +177,8 @@ def _reached(fn: Callable, seen: set) -> Iterator[tuple]:
             yield name, twin
         elif isinstance(value, FunctionType):
             yield from _reached(value, seen)
-        elif isinstance(value, int | float):
-            yield name, value
+        else:
+            yield name, value if isinstance(value, int | float) else getattr(value, "__name__", None)
 
 
 @lru_cache(maxsize=1)

@@ -303,9 +303,9 @@ def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> N
     n_threads = min(cores, len(chains))
     try:
         with ThreadPoolExecutor(n_threads) as pool:
-            # settings such as numpy.errstate hold in the threads as they do here
-            futures += [pool.submit(contextvars.copy_context().run, work) for _ in range(n_threads)]
             try:
+                for _ in range(n_threads):  # settings such as numpy.errstate hold in the threads as they do here
+                    futures.append(pool.submit(contextvars.copy_context().run, work))
                 while wait(futures, CHUNK_SECONDS, FIRST_EXCEPTION).not_done:
                     _raise_failure(futures)
                     for chain in chains:

@@ -63,8 +63,8 @@ NO_WEIGHT = -1e300  # the logarithm of zero
 def log_add_exp(a, b):
     """log(exp(a) + exp(b))."""
     if a > b:
-        return a + math.log1p(math.exp(b - a))
-    return b + math.log1p(math.exp(a - b))
+        return a + math.log(1.0 + math.exp(b - a))
+    return b + math.log(1.0 + math.exp(a - b))
 
 
 def turns(rows, begin, end, rho, more, dim):
