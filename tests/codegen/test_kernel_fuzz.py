@@ -76,7 +76,7 @@ class Writer:
             lambda: f"(~{e()} % 100003)",
             lambda: f"abs({e()} % 10007)",
             lambda: f"({e()} % 1000 {self.pick('<<', '>>')} {e()} % 9)",
-            lambda: f"int({self.expression('float', d)}) % 100003",
+            lambda: f"int(min(max({self.expression('float', d)}, -1e9), 1e9)) % 100003",
             lambda: f"int({self.expression('bool', d)})",
         ][form]()
 
