@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probad.codegen.places import DATA, LANES, WORK, Buffer, Place, row_major
+from probad.codegen.places import LANES, RESULT, WORK, Buffer, Place
 from probad.codegen.schedule import COLUMNS, REDUCTIONS, Task, is_elementwise
+from probad.codegen.segments import Segments, layout_for
 from probad.ir.graph import NO_PARAMS
 
 UNROLLED = 64  # elements: up to here a pass has no loop
@@ -91,6 +92,8 @@ class Nest:
             elif is_elementwise(op) or op in ("broadcast_to", "reshape"):
                 for a in args:
                     self.visit(a)
+                if op == "divide" and self.graph.shape(args[1]) == ():
+                    self.program.reciprocal(args[1])
             else:
                 self.products.append(number)
             self.operations[number] = None
@@ -140,8 +143,11 @@ class Nest:
             if task.kind in REDUCTIONS:
                 self.prepare(task)
         self.unrolled = math.prod(self.shape) <= UNROLLED
+        layout = None if self.unrolled else layout_for(self)
         if self.products or self.columns:
             Blocks(self).emit()
+        elif layout is not None:
+            Segments(self, layout).emit()
         else:
             self.axis((), ())
         for task in self.tasks:
@@ -208,13 +214,14 @@ class Nest:
         if graph.shape(number) == ():
             return fn.splat(self.program.scalar(number), LANES)
         if ("read", number) in self.places:
-            value = self.load(self.places["read", number], point, n_valid)
-            return value.ne(0.0) if graph.value(number).dtype.kind == "b" else value
+            return self.typed(number, self.load(self.places["read", number], point, n_valid))
         op, args = graph.ops[number], graph.args[number]
         if ("gather", number) in self.places:
             return self.gather(number, args[0], point, n_valid)
         if op in ("broadcast_to", "reshape"):
             return self.value(args[0], point, n_valid)
+        if op == "divide" and graph.shape(args[1]) == ():  # many divisions by one number are multiplications
+            return self.double(self.value(args[0], point, n_valid)) * fn.splat(self.program.reciprocal(args[1]), LANES)
         values = [self.value(a, point, n_valid) for a in args]
         return self.program.operation(op, values, graph.params[number], inline=not self.unrolled)
 
@@ -228,7 +235,7 @@ class Nest:
         stride, fn = place.strides[-1], self.fn
         if stride == 0:
             return fn.splat(self.program.load(place.buffer, known, computed), LANES)
-        if stride == 1:
+        if stride == 1 and (n_valid == LANES or place.buffer.kind != RESULT):  # beyond results nothing may be read
             return self.program.load(place.buffer, known, computed, LANES)
         lanes = [self.program.load(place.buffer, known + min(j, n_valid - 1) * stride, computed) for j in range(LANES)]
         return fn.vector(lanes)
@@ -242,8 +249,30 @@ class Nest:
         for j in range(LANES):
             at = self.program.load_index(place.buffer, known + min(j, n_valid - 1) * place.strides[-1], computed)
             lanes.append(self.program.load(buffer, 0, at))
-        value = self.fn.vector(lanes)
+        return self.typed(number, self.fn.vector(lanes))
+
+    def typed(self, number: int, value):
+        """What was read from memory, where all are numbers, as what it is."""
         return value.ne(0.0) if self.graph.value(number).dtype.kind == "b" else value
+
+    # --- what other orders of the same pass need ------------------------------------------------------------------
+    def task_of(self, identity: int) -> Task:
+        """A task by its identity."""
+        return next(task for task in self.tasks if id(task) == identity)
+
+    def positions(self, key: tuple) -> np.ndarray:
+        """For a gather or a scattered store, the position in its buffer of each element."""
+        listed = self.schedule.gathers[key[1]] if key[0] == "gather" else self.task_of(key[1]).scatter
+        return listed.ravel()
+
+    def neutral(self, task: Task) -> float:
+        """What changes nothing when it is collected by a task."""
+        return NEUTRAL.get(task.kind, 0.0)
+
+    def collect_sum(self, task: Task, value) -> None:
+        """Collect a vector of valid elements for a reduction over the whole pass."""
+        register = self.sums[id(task)][0]
+        self.fn.store(_combine(task.kind, self.fn.load(register, LANES), value), register)
 
     # --- stores -------------------------------------------------------------------------------------------------------
     def put(self, task: Task, value, point: Point, n_valid: int) -> None:

@@ -18,7 +18,7 @@ from probad.codegen.dispatch import CARE, FATAL, MISS, NOT_FINITE, OK
 from probad.codegen.nests import Nest
 from probad.codegen.places import ARGUMENT, DATA, LANES, RESULT, WORK, Buffer, Place, row_major
 from probad.codegen.scalar import Module
-from probad.codegen.schedule import schedule
+from probad.codegen.schedule import REDUCTIONS, VIEWS, schedule
 from probad.ir.capture import STOP
 from probad.ir.graph import LAST, LOOP, Graph
 
@@ -81,7 +81,7 @@ class Program:
         self.fn = self.module.function(name, "i32", ["ptr", "ptr", "ptr", "ptr"])
         self.ctx, self.z, self.value_out, self.result_out = self.fn.arguments
         self.scalars: dict[int, object] = {}
-        self.literals: dict[int, object] = {}
+        self.reciprocals: dict[int, object] = {}
         self.addresses: dict[int, object] = {}  # of buffers, by identity
         self.starts: dict[int, int] = {}  # where they begin in working memory or in the constant data
         self.forced = linear.touched(graph, self.schedule)  # buffers that must be in memory
@@ -225,7 +225,7 @@ class Program:
         return self.scalars[number]
 
     def scalar_args(self, number: int):
-        if number < 0 or self.graph.ops[number] in ("index", LAST) or self.graph.params[number].get("axis", 0) is None:
+        if number < 0:
             return ()
         return [a for a in self.graph.args[number] if self.graph.shape(a) == ()]
 
@@ -241,13 +241,19 @@ class Program:
             place = place.index(params["index"]) if op == "index" else place
             value = self.load(place.buffer, place.offset, None)
             return value.ne(fn.constant(0.0)) if graph.value(number).dtype.kind == "b" else value
-        if op in ("reshape", "broadcast_to", "transpose", "index"):
+        if op in VIEWS or op in REDUCTIONS:  # of a scalar
             return self.scalars[args[0]]
         return self.operation(op, [self.scalars[a] for a in args], params, inline=False)
 
     def set_scalar(self, number: int, value) -> None:
         """Note the result of a reduction or a loop."""
         self.scalars[number] = value
+
+    def reciprocal(self, number: int):
+        """One over a scalar, computed outside all loops."""
+        if number not in self.reciprocals:
+            self.reciprocals[number] = self.fn.constant(1.0) / self.number(self.scalar(number))
+        return self.reciprocals[number]
 
     def number(self, value):
         """A condition as a number."""
@@ -368,6 +374,24 @@ class Program:
     def store(self, buffer: Buffer, known: int, computed, value) -> None:
         """Store a number or a vector at ``known + computed``."""
         self.fn.store(value, self.fn.element(self.fn.element(self.address(buffer), computed), known))
+
+    def copy(self, source: Place, target: Place) -> None:
+        """Copy an array, in whatever order it is, to one in C order."""
+        fn = self.fn
+        if source.is_contiguous:
+            fn.copy(fn.element(self.address(target.buffer), target.offset),
+                    fn.element(self.address(source.buffer), source.offset), source.size)  # fmt: skip
+            return
+
+        def run(axis: int, known: int, read, write):
+            if axis == len(source.shape):
+                self.store(target.buffer, target.offset, write, self.load(source.buffer, source.offset, read))
+                return
+            with fn.loop(0, source.shape[axis], 1) as loop:
+                steps = [loop.index * p.strides[axis] for p in (source, target)]
+                run(axis + 1, known, *(s if old is None else old + s for old, s in zip((read, write), steps, strict=True)))
+
+        run(0, 0, None, None)
 
     def fill(self, buffer: Buffer, offset: int, n: int, value: float) -> None:
         """Set elements to a number."""

@@ -246,7 +246,7 @@ class Planner:
             self.result.places[node] = Place(self.arguments, shape, row_major(shape), self.starts[node])
         elif kind == VIEW:
             ready = self.view(node)
-        elif self.graph.ops[node] in REDUCTIONS:
+        elif self.graph.ops[node] in REDUCTIONS and self.shape(args[0]):
             ready = self.reduction(node)
         elif kind == SCALAR:
             ready = max([self.when(a) for a in args], default=0)

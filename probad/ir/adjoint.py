@@ -13,7 +13,7 @@ from probad.ad.box import Box
 from probad.ad.core import PRIMITIVES
 from probad.ad.kinds import OPERATIONS
 from probad.errors import CaptureError
-from probad.ir.capture import CALL, STOP, CaptureTrace
+from probad.ir.capture import CALL, STOP, CaptureTrace, implementation
 from probad.ir.graph import (
     CARRIED,
     COLUMN,
@@ -23,6 +23,7 @@ from probad.ir.graph import (
     LAST,
     LOOP,
     NO_PARAMS,
+    PULL,
     SLOT,
     Body,
     Carry,
@@ -31,6 +32,8 @@ from probad.ir.graph import (
     Operand,
     prune,
 )
+
+WHOLE_RULES = frozenset({"cholesky"})  # reverse rules with native code of their own
 
 
 def adjoint(graph: Graph, *, careful: bool = False) -> Graph:
@@ -122,8 +125,20 @@ class Sweep:
         pull = (self.careful and primitive.careful_pull) or primitive.pull
         y = self.trace.box(node)
         for k, a in enumerate(args):
-            if a >= 0 and graph.value(a).dtype.kind == "f":
+            if a < 0 or graph.value(a).dtype.kind != "f":
+                continue
+            if op in WHOLE_RULES and len(y.shape) == 2:
+                self.credit(a, self.whole_rule(k, g, node))
+            else:
                 self.credit(a, pull(k, g, y, values, params))
+
+    def whole_rule(self, k: int, g, node: int) -> Box:
+        """A reverse rule as one operation."""
+        graph, trace = self.graph, self.trace
+        args = (trace.number(g), node, *graph.args[node])
+        params = {"op": graph.ops[node], "k": k, "params": graph.params[node]}
+        value = implementation(PULL, params)[0](*map(graph.value, args), **params)
+        return trace.box(graph.add(PULL, args, params, value))
 
 
 class LoopCotangents:

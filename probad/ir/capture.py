@@ -21,7 +21,7 @@ from probad.ad.core import LEAKED, PRIMITIVES, Primitive, Trace
 from probad.ad.functions import as_operand
 from probad.ad.kinds import CONSTANTS, OPERATIONS, Elementwise
 from probad.errors import CaptureError, LeakedValueError
-from probad.ir.graph import NO_PARAMS, Graph, Guard
+from probad.ir.graph import NO_PARAMS, PULL, Graph, Guard
 from probad.tree import flatten
 
 STOP, CALL = "stop", "call"  # a value that derivatives do not pass; a call with derivative rules of its own
@@ -181,8 +181,15 @@ def implementation(op: str, params: dict) -> tuple[Callable, dict]:
         return params["primitive"].impl, {k: v for k, v in params.items() if k != "primitive"}
     if op == STOP:
         return STOPPED.impl, NO_PARAMS
+    if op == PULL:
+        return pull, params
     primitive = PRIMITIVES.get(op)
     return (primitive.impl if primitive is not None else OPERATIONS[op].impl), params
+
+
+def pull(g, y, *values, op: str, k: int, params: dict):
+    """The reverse rule of a primitive."""
+    return PRIMITIVES[op].pull(k, g, y, values, params)
 
 
 def capture(fn: Callable, *args: Any) -> tuple[Graph, Callable]:

@@ -11,7 +11,9 @@ primitive's own parameters, or one of
 - ``input``: an argument of the function; params ``{"number": k}``,
 - ``loop``: all iterations of a `Body`; params ``{"body": body, "n": n}``, its args the values that the body reads,
 - ``loop_last``, ``loop_column``: of a loop, the value of a slot in the last iteration, a scalar, or in all, an array
-  of shape (n,); args ``(loop,)``, params ``{"slot": s}``.
+  of shape (n,); args ``(loop,)``, params ``{"slot": s}``,
+- ``pull``: the reverse rule of a primitive as one operation, where it has native code of its own; params
+  ``{"op": name, "k": k, "params": params}``, args the cotangent of the output, the output, and the arguments.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 
 NO_PARAMS: dict = {}
 SMALL = 4096  # bytes
-INPUT, LOOP, LAST, COLUMN = "input", "loop", "loop_last", "loop_column"
+INPUT, LOOP, LAST, COLUMN, PULL = "input", "loop", "loop_last", "loop_column", "pull"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""Value and gradient of compiled log densities, per call in a loop of machine code, against floors and peers.
+
+Times are minima of repeats, in microseconds, one thread. ``tape`` is the same by the tape, ``compile ms`` the time from
+function to address without a cache on disk, ``warm ms`` with one. For logistic regression ``floor`` is NumPy's
+``X @ b`` alone, in the faster order of memory. Where JAX is installed (extra ``bench``), ``jax`` is its jitted value and
+gradient inside a ``fori_loop``, written with ``lax.scan`` where there is a loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import probad as pb
+from benchmarks import gradients
+from benchmarks.native_loop import seconds_per_call
+
+ROOT = Path(__file__).parents[1]
+CASES = {
+    "eight schools": ("eight_schools", ()),
+    "radon 919 / 85": ("radon", ()),
+    "logistic 10k x 50": ("logistic", (10_000, 50)),
+    "logistic 100k x 100": ("logistic", (100_000, 100)),
+    "stochastic volatility 1000": ("stochastic_volatility", (1000,)),
+    "GARCH 1000": ("garch", (1000,)),
+    "hidden Markov 1000": ("hidden_markov", (1000,)),
+    "Gaussian process 100": ("gaussian_process", (100,)),
+    "item response 500 x 40": ("item_response", (500, 40)),
+    "stochastic volatility 3000": ("stochastic_volatility", (3000,)),
+}
+
+
+def cases() -> list[str]:
+    """Names of the cases."""
+    return list(CASES)
+
+
+def run(case: str) -> dict[str, float]:
+    """Figures of one case."""
+    name, arguments = CASES[case]
+    logp, z, *rest = getattr(gradients, name)(*arguments)
+    density = pb.LogDensity.from_function(logp, len(z))
+    tape = pb.value_and_grad(logp)
+    figures = {"us": 1e6 * seconds_per_call(density, z), "tape us": 1e6 * _least(lambda: tape(z))}
+    if rest:
+        x = rest[0]
+        orders = [np.ascontiguousarray(x), np.asfortranarray(x)]
+        figures["floor us"] = 1e6 * min(_least(lambda x=x: x @ z) for x in orders)
+        figures["us / floor"] = figures["us"] / figures["floor us"]
+    with tempfile.TemporaryDirectory() as folder:
+        for figure in ("compile ms", "warm ms"):
+            figures[figure] = _compile_milliseconds(name, arguments, folder)
+    return figures
+
+
+def _least(fn, at_least: float = 0.2) -> float:
+    fn()
+    times, stop = [], time.perf_counter() + at_least
+    while time.perf_counter() < stop or len(times) < 3:
+        start = time.perf_counter()
+        fn()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+COMPILING = """
+import json, sys, time
+import numpy as np
+import probad as pb
+from benchmarks import gradients
+import probad.codegen.compiled
+name, arguments = json.loads(sys.argv[1])
+first = pb.LogDensity.from_function(lambda z: -np.sum(z**2), 2).address  # starts LLVM
+logp, z = getattr(gradients, name)(*arguments)[:2]
+start = time.perf_counter()
+pb.LogDensity.from_function(logp, len(z)).address
+print(1e3 * (time.perf_counter() - start))
+"""
+
+
+def _compile_milliseconds(name: str, arguments, folder: str) -> float:
+    """From function to address in a fresh process, with its objects kept in a folder."""
+    environment = {**os.environ, "PROBAD_CACHE_DIR": folder}
+    command = [sys.executable, "-c", COMPILING, json.dumps([name, arguments])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    return float(done.stdout)

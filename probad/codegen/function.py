@@ -1,0 +1,166 @@
+"""`compile`: a NumPy function as native code, with a trace for every path that calls have taken."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from probad.ad.box import Box
+from probad.codegen.compiled import Context, Trace
+from probad.codegen.dispatch import FATAL, MAX_TRACES, OK
+from probad.errors import ArgumentError, CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
+from probad.ir.capture import capture
+from probad.ir.passes import prepare
+from probad.tree import flatten
+
+FIRST_CHECKS, CHECK_EVERY = 3, 1000  # calls that are compared with the function itself
+TOLERANCE = 1e-8
+
+
+def compile(fn: Callable) -> CompiledFunction:  # the name NumPy users know from other packages
+    """Make native code of a function of arrays.
+
+    The function is captured when it is called: once for each combination of shapes, and once for each path that its
+    conditions take. Gradients inside it are compiled with the rest: ``compile(pb.grad(f))``, ``compile(pb.hvp(f))``.
+
+    Parameters
+    ----------
+    fn : callable
+        Of numbers, arrays or nests of them, written in NumPy; returns one, or a nest. What it reads from outside, in
+        globals or in its closure, must not change: what changes is an argument.
+
+    Returns
+    -------
+    CompiledFunction
+        Takes and returns what `fn` does.
+
+    Raises
+    ------
+    StaleTraceError
+        From a call: if the function has changed since it was captured. The first calls and one in a thousand are
+        compared with the function itself.
+
+    Examples
+    --------
+    >>> f = compile(lambda x: np.sum(np.exp(-x * x)))
+    >>> f(np.zeros(3))
+    np.float64(3.0)
+    """
+    if not callable(fn):
+        raise ArgumentError(f"compile takes a function; got {type(fn).__name__}.")
+    return CompiledFunction(fn)
+
+
+class CompiledFunction:
+    """A function that runs as native code; see `compile`.
+
+    Attributes
+    ----------
+    n_traces : int
+        How many paths have been compiled.
+    """
+
+    def __init__(self, fn: Callable):
+        functools.update_wrapper(self, fn, updated=())
+        self._fn = fn
+        self._lock = threading.RLock()
+        self._paths: dict[tuple, list[_Path]] = {}
+        self._plain: set[tuple] = set()  # shapes that run as plain Python
+        self._local = threading.local()
+
+    @property
+    def n_traces(self) -> int:
+        """How many paths have been compiled, over all shapes."""
+        return sum(map(len, self._paths.values()))
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the function; traced values make it run as it is written."""
+        leaves, rebuild = flatten(args)
+        if Box in map(type, leaves):
+            return self._fn(*args)
+        arrays = [np.asarray(leaf, dtype=float) for leaf in leaves]
+        key = tuple(a.shape for a in arrays), rebuild([None] * len(leaves)).__repr__()
+        if key in self._plain:
+            return self._fn(*args)
+        flat = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0)
+        for path in self._paths.get(key, ()):
+            found = path.run(flat, self._local)
+            if found is not None:
+                return self._checked(path, found[0], args)
+        return self._extend(key, flat, args)
+
+    def _extend(self, key: tuple, flat: np.ndarray, args: tuple) -> Any:
+        """Capture a new path, and call it."""
+        with self._lock:
+            paths = self._paths.setdefault(key, [])
+            if len(paths) >= MAX_TRACES:
+                self._give_up(key, f"it takes more than {MAX_TRACES} different paths, by conditions on its arguments")
+                return self._fn(*args)
+            try:
+                path = _Path(self._fn, args)
+            except (CaptureError, CompileError, ConversionError) as error:
+                self._give_up(key, str(error))
+                return self._fn(*args)
+            found = path.run(flat, self._local)
+            if found is None:  # something in the results is not finite: Python's answer counts
+                return self._fn(*args)
+            paths.append(path)
+        return self._checked(path, found[0], args)
+
+    def _give_up(self, key: tuple, reason: str) -> None:
+        self._plain.add(key)
+        name = getattr(self._fn, "__name__", "The function")
+        warnings.warn(f"{name} runs without compiled code from here on: {reason}.", CompileWarning, stacklevel=4)
+
+    def _checked(self, path: _Path, out: Any, args: tuple) -> Any:
+        """The result, compared with the function itself now and then."""
+        path.n_calls += 1
+        if path.n_calls <= FIRST_CHECKS or path.n_calls % CHECK_EVERY == 0:
+            expected = self._fn(*args)
+            for a, b in zip(flatten(out)[0], flatten(expected)[0], strict=True):
+                if not np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * (1 + np.max(np.abs(b), initial=0.0))):
+                    raise StaleTraceError(
+                        f"{getattr(self._fn, '__name__', 'The function')} gives {b!r}, but the code compiled from it "
+                        f"{a!r}. It has changed since it was captured: it reads a global variable, an array or an "
+                        "object that was written to, or draws random numbers. Pass what changes as an argument."
+                    )
+        return out
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self._fn, '__name__', self._fn)}, {self.n_traces} traces>"
+
+
+class _Path:
+    """One path through a function at given shapes."""
+
+    def __init__(self, fn: Callable, args: tuple):
+        graph, self.rebuild = capture(fn, *args)
+        graph = prepare(graph)
+        self.outputs = [(graph.shape(n), np.asarray(graph.value(n)).dtype) for n in graph.outputs]
+        self.trace = Trace(graph, apart=False)
+        self.n_calls = 0
+
+    def run(self, flat: np.ndarray, local) -> tuple[Any] | None:
+        """The result in a tuple; None if this path does not fit."""
+        contexts: dict[int, Context] = local.__dict__.setdefault("contexts", {})
+        context = contexts.get(id(self))
+        if context is None:
+            context = contexts[id(self)] = self.trace.context()
+        result = np.empty(max(self.trace.n_result, 1))
+        status = context.run(flat.ctypes.data, 0, result.ctypes.data)
+        if status == FATAL:
+            raise context.failed.pop()
+        if status != OK:
+            return None
+        leaves, start = [], 0
+        for shape, dtype in self.outputs:
+            stop = start + int(np.prod(shape))
+            leaf = result[start:stop].reshape(shape)[()]
+            leaves.append(leaf if dtype == np.float64 else leaf.astype(dtype))
+            start = stop
+        return (self.rebuild(leaves),)

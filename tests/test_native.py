@@ -1,0 +1,238 @@
+"""Compiled log densities: right on every path, honest about what they cannot know, the same from every thread."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import probad as pb
+from probad import density as seam
+from probad.errors import CompileWarning, StaleTraceError
+
+
+def compiled(fn, dim):
+    """A density whose address has been asked for."""
+    density = pb.LogDensity.from_function(fn, dim)
+    assert density.address != 0
+    return density
+
+
+def check(density, z, tolerance=1e-12):
+    """Native value and gradient against the tape's."""
+    z = np.asarray(z, dtype=float)
+    logp, grad = density._by_tape(z)
+    got, slope = density.logp_and_grad(z)
+    np.testing.assert_allclose(got, logp, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(slope, grad, rtol=tolerance, atol=tolerance * (1 + np.max(np.abs(grad))))
+
+
+def n_traces(density) -> int:
+    return len(density._native._compiled.traces)
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
+def test_a_branch_is_a_trace_of_its_own():
+    density = compiled(lambda z: -(z[0] ** 2) if z[0] > 0 else -2 * z[0] ** 2 + z[0], 1)
+    for x in np.linspace(-2, 2, 41):
+        check(density, [x])
+    assert n_traces(density) == 2
+
+
+def test_a_loop_that_depends_on_a_value():
+    def logp(z):
+        x, y = 1.0 + z[0] ** 2, 1.0 + z[0] ** 2
+        while abs(x * x - y) > 1e-10:
+            x = 0.5 * (x + y / x)
+        return -x
+
+    density = compiled(logp, 1)
+    for x in np.linspace(-3, 3, 50):
+        check(density, [x], 1e-10)
+    assert 1 < n_traces(density) < 12
+
+
+def test_too_many_paths_run_on_the_tape_with_one_warning():
+    def logp(z):
+        total = 0.0
+        for x in z:
+            total = total - x**2 if x > 0 else total - 0.5 * x**2
+        return total
+
+    density = compiled(logp, 8)
+    rng = np.random.default_rng(0)
+    with pytest.warns(CompileWarning, match="more than 64 different paths") as issued:
+        for _ in range(400):
+            check(density, rng.normal(size=8))
+    assert n_traces(density) == 64
+    assert len(issued) == 1
+
+
+def test_counts_and_masks_are_conditions():
+    density = compiled(lambda z: -np.sum(z[z > 0] ** 2) - int(np.sum(z > 1)) * z[0], 4)
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        check(density, 2 * rng.normal(size=4))
+
+
+def test_an_error_on_a_bad_path_is_the_functions_own():
+    def logp(z):
+        if z[0] > 5:
+            raise ValueError("z[0] is too large for this model")
+        return -(z[0] ** 2)
+
+    density = compiled(logp, 1)
+    check(density, [1.0])
+    with pytest.raises(ValueError, match="too large"):
+        density.logp_and_grad([6.0])
+    check(density, [2.0])
+
+
+@pytest.mark.slow
+def test_no_stale_gradient_in_a_million_calls_across_branches():
+    def logp(z):
+        a = z[0] if z[0] > z[1] else 2 * z[1]
+        return -(a**2) - (np.exp(z[2]) if z[2] < 0.5 else 1 + z[2] ** 2)
+
+    density = compiled(logp, 3)
+    rng = np.random.default_rng(2)
+    for _ in range(250):
+        points = rng.normal(size=(4000, 3))
+        a = np.where(points[:, 0] > points[:, 1], points[:, 0], 2 * points[:, 1])
+        low = points[:, 2] < 0.5
+        slope = np.stack([
+            np.where(points[:, 0] > points[:, 1], -2 * a, 0.0),
+            np.where(points[:, 0] > points[:, 1], 0.0, -4 * a),
+            np.where(low, -np.exp(points[:, 2]), -2 * points[:, 2]),
+        ], axis=1)  # fmt: skip
+        got = np.array([density.logp_and_grad(z)[1] for z in points])
+        np.testing.assert_allclose(got, slope, rtol=1e-12, atol=1e-12)
+
+
+# --- what guards cannot see -------------------------------------------------------------------------------------------
+def _until_stale(density, n=200_000):
+    with pytest.raises(StaleTraceError, match="changed since"):
+        for _ in range(n):
+            density.logp_and_grad(np.array([0.5, 1.0]))
+
+
+def test_a_global_that_changes_is_noticed():
+    setting = {"scale": 1.0}
+    density = compiled(lambda z: -setting["scale"] * np.sum(z**2), 2)
+    check(density, [1.0, 2.0])
+    setting["scale"] = 3.0
+    _until_stale(density)
+
+
+def test_an_array_in_the_closure_that_is_written_to_is_noticed():
+    for n in (2, 4000):
+        data = np.ones(n)
+        density = compiled(lambda z, data=data: -np.sum((z[0] * data) ** 2) - z[1] ** 2, 2)
+        check(density, [1.0, 2.0])
+        data[1] = 7.0
+        _until_stale(density)
+
+
+def test_a_random_number_is_noticed_at_once():
+    rng = np.random.default_rng(3)
+    density = compiled(lambda z: -np.sum(z**2) + rng.normal(), 2)
+    with pytest.raises(StaleTraceError):
+        for _ in range(3):
+            density.logp_and_grad(np.array([0.5, 1.0]))
+
+
+def test_a_test_of_types_sees_what_the_tape_sees():
+    density = compiled(lambda z: -(z[0] ** 2) if isinstance(z[0], float) else -2 * z[0] ** 2, 1)
+    check(density, [1.3])  # both are traced, and neither is a float
+
+
+def test_print_happens_while_tracing_only(capsys):
+    def logp(z):
+        print("here")
+        return -np.sum(z**2)
+
+    density = compiled(logp, 2)
+    for _ in range(1000):
+        density.logp_and_grad(np.ones(2))
+    assert 1 <= capsys.readouterr().out.count("here") < 10
+
+
+# --- edges ------------------------------------------------------------------------------------------------------------
+def test_outside_the_support_is_not_an_error():
+    density = compiled(lambda z: np.log(z[0]) - z[0], 1)
+    assert density.logp_and_grad([-1.0])[0] != density.logp_and_grad([-1.0])[0]  # nan, as by the tape
+    assert density.logp_and_grad([0.0])[0] == -np.inf
+    check(density, [0.5])
+
+
+def test_a_matrix_that_is_not_positive_definite():
+    def logp(z):
+        k = np.eye(5) + z[0] * (np.ones((5, 5)) - np.eye(5))
+        return -np.sum(np.log(np.diag(np.linalg.cholesky(k))))
+
+    density = compiled(logp, 1)
+    check(density, [0.3])
+    assert density.logp_and_grad([-0.9])[0] == -np.inf
+    check(density, [0.4])
+
+
+def test_zero_times_infinity_in_a_branch_not_taken():
+    density = compiled(lambda z: np.sum(np.where(z > 0, np.sqrt(z), 0.0)) - np.sum(z**2), 3)
+    check(density, [0.0, 1.0, -2.0])
+    check(density, [0.0, 0.0, 0.0])
+
+
+def test_without_compilation(monkeypatch):
+    monkeypatch.setenv("PROBAD_COMPILE", "0")
+    density = pb.LogDensity.from_function(lambda z: -np.sum(z**2), 2)
+    assert (density.address, density.ctx) == (0, 0)
+    assert density.logp_and_grad([1.0, 2.0])[0] == -5.0
+
+
+def test_what_cannot_be_compiled_warns_once_and_runs():
+    def logp(z):
+        return -np.sum(z**2) + 0.0 * float(np.float64(np.asarray(pb.stop_gradient(z), dtype=object).size))
+
+    density = pb.LogDensity.from_function(lambda z: logp(z), 2)
+    with warnings.catch_warnings(record=True) as issued:
+        warnings.simplefilter("always")
+        first, second = density.address, density.address
+    assert first == second
+    assert len(issued) <= 1
+    assert density.logp_and_grad([1.0, 2.0])[0] == -5.0
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+def test_two_threads_give_the_bits_of_one():
+    x = np.random.default_rng(4).normal(size=(200, 5))
+
+    def logp(z):
+        eta = x @ z
+        return -np.sum(np.logaddexp(0.0, eta)) - 0.5 * np.sum(z**2)
+
+    density = compiled(logp, 5)
+    points = np.random.default_rng(5).normal(size=(2000, 5))
+    alone = [density.logp_and_grad(z) for z in points]
+    found: dict[int, list] = {}
+
+    def run(number):
+        fork = density.fork()
+        assert fork.address == density.address
+        assert fork.ctx != density.ctx
+        found[number] = [fork.logp_and_grad(z) for z in points]
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for results in found.values():
+        for (a, g), (b, h) in zip(alone, results, strict=True):
+            assert a == b
+            assert g.tobytes() == h.tobytes()
+
+
+def test_the_status_codes_are_those_of_the_contract():
+    assert (seam.OK, seam.NOT_FINITE, seam.FATAL) == (0, 1, 2)
