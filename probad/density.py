@@ -277,6 +277,11 @@ class FunctionDensity(LogDensity):
         self._native = native.NativeDensity(self._scalar, self._by_tape, self.dim)
         self._worker: native.Worker | None = None
 
+    @property
+    def function(self) -> Callable[[Any], Any]:
+        """The log density as a function of one vector, plain or traced."""
+        return self._scalar
+
     # --- native code: made when an algorithm first asks for the address -----------------------------------------------
     @property
     def address(self) -> int:
