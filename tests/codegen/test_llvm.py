@@ -206,6 +206,7 @@ def test_floor_without_an_instruction(monkeypatch):
 
 
 def test_it_can_be_turned_off(monkeypatch):
+    monkeypatch.delenv("PROBAD_COMPILE", raising=False)
     assert llvm.available()
     monkeypatch.setenv("PROBAD_COMPILE", "0")
     assert not llvm.available()

@@ -37,6 +37,12 @@ DENSITIES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+    """Compiled, whatever the environment says, unless a test says otherwise."""
+    monkeypatch.delenv("PROBAD_COMPILE", raising=False)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("density", DENSITIES)
 def test_compiled_and_python_leave_the_same_workspace(density, algorithm):
