@@ -33,6 +33,7 @@ import json, sys, time
 from probad.mcmc import prepare
 start = time.perf_counter()
 import llvmlite.binding
+llvmlite.binding.get_process_triple()  # loads the library, which the import leaves to the first call
 imported = time.perf_counter()
 prepare().result()
 end = time.perf_counter()
