@@ -165,9 +165,11 @@ class CholeskyPull:
         return True
 
     def get(self, place: Place, index, lanes: int = 1):
+        """Elements of an array."""
         return self.program.load(place.buffer, place.offset, index, lanes)
 
     def put(self, place: Place, index, value) -> None:
+        """Write elements of an array."""
         self.program.store(place.buffer, place.offset, index, value)
 
     def step(self, j) -> None:

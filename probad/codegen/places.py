@@ -63,7 +63,8 @@ class Place:
         """What NumPy's basic indexing selects."""
         # NumPy itself says so, of an array of the same geometry that has no memory of its own and is never read
         ghost = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), self.shape, self.strides)
-        chosen = ghost[index if type(index) is tuple and Ellipsis in index else (*_tuple(index), Ellipsis)]
+        index = _tuple(index)
+        chosen = ghost[index if Ellipsis in index else (*index, Ellipsis)]
         offset = chosen.__array_interface__["data"][0] - ghost.__array_interface__["data"][0] if chosen.size else 0
         return replace(self, shape=chosen.shape, strides=chosen.strides, offset=self.offset + offset)
 
@@ -98,6 +99,24 @@ class Place:
             rest = iter(longer)
             return replace(self, shape=shape, strides=tuple(0 if n == 1 else next(rest)[1] for n in shape))
         return None
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a pass stands: for each axis a known part and, in a loop, a computed part of the index."""
+
+    known: tuple[int, ...]
+    computed: tuple  # of values, None where there is no loop
+
+    def offset(self, place: Place):
+        """The known and the computed part of the position of an element in its buffer."""
+        known = place.offset + sum(k * s for k, s in zip(self.known, place.strides, strict=True))
+        total = None
+        for index, stride in zip(self.computed, place.strides, strict=True):
+            if index is not None and stride:
+                part = index if stride == 1 else index * stride
+                total = part if total is None else total + part
+        return known, total
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from probad.codegen import linear, recurrences
-from probad.codegen.dispatch import CARE, FATAL, MISS, NOT_FINITE, OK
+from probad.codegen.dispatch import CARE, MISS, NOT_FINITE, OK
 from probad.codegen.nests import Nest
 from probad.codegen.places import ARGUMENT, DATA, LANES, RESULT, WORK, Buffer, Place, row_major
 from probad.codegen.scalar import Module
 from probad.codegen.schedule import REDUCTIONS, VIEWS, schedule
 from probad.ir.capture import STOP
-from probad.ir.graph import LAST, LOOP, Graph
+from probad.ir.graph import LOOP, Graph
 
 WORKSPACE, CONSTANTS, HOST, HANDLE = 0, 1, 2, 3  # places in the table of addresses
 ON_STACK = 64  # elements: smaller arrays live in registers
@@ -225,11 +225,13 @@ class Program:
         return self.scalars[number]
 
     def scalar_args(self, number: int):
+        """The scalars that a scalar is computed from."""
         if number < 0:
             return ()
         return [a for a in self.graph.args[number] if self.graph.shape(a) == ()]
 
     def make_scalar(self, number: int):
+        """Write the code of a scalar whose operands are there."""
         graph, fn = self.graph, self.fn
         if number < 0:
             return fn.constant(float(graph.value(number)))
@@ -389,7 +391,11 @@ class Program:
                 return
             with fn.loop(0, source.shape[axis], 1) as loop:
                 steps = [loop.index * p.strides[axis] for p in (source, target)]
-                run(axis + 1, known, *(s if old is None else old + s for old, s in zip((read, write), steps, strict=True)))
+                run(
+                    axis + 1,
+                    known,
+                    *(s if old is None else old + s for old, s in zip((read, write), steps, strict=True)),
+                )
 
         run(0, 0, None, None)
 

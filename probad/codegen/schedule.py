@@ -157,9 +157,11 @@ class Planner:
 
     # --- kinds --------------------------------------------------------------------------------------------------------
     def shape(self, number: int) -> tuple[int, ...]:
+        """The shape of a node or a constant."""
         return self.shapes[number] if number >= 0 else np.shape(self.graph.value(number))
 
     def is_virtual(self, number: int) -> bool:
+        """Whether a value is computed where it is used."""
         return number >= 0 and self.result.kinds[number] == VIRTUAL
 
     def kind(self, node: int) -> str:
@@ -287,6 +289,7 @@ class Planner:
         return flat[index]
 
     def reduction(self, node: int) -> int:
+        """Add the task of a reduction."""
         (a,), op, params = self.graph.args[node], self.graph.ops[node], self.graph.params[node]
         domain = self.shape(a)
         axes = tuple(range(len(domain))) if params["axis"] is None else params["axis"]
@@ -323,6 +326,7 @@ class Planner:
         return self.task(op, None, node, time)
 
     def join(self, node: int, args, axis: int) -> int:
+        """Add the tasks that put parts side by side."""
         out, ready, start = self.buffer(node), 0, 0
         axis %= len(out.shape)
         for a in args:
@@ -370,6 +374,7 @@ class Planner:
         return ghost[index].shape
 
     def index_set(self, node: int, args, index) -> int:
+        """Add the tasks of a copy with some elements replaced."""
         base, value = args
         out = self.buffer(node)
         copied = self.task("store", out.shape, base, self.when(base, out.shape), target=out)

@@ -179,6 +179,7 @@ class Segments:
             self.collect(task, value)
 
     def gather(self, key):
+        """Four elements of an array at the listed positions."""
         kind, fn, program = self.kinds[key], self.fn, self.program
         if kind == CONSTANT:
             return self.constants[key]

@@ -301,6 +301,7 @@ class Backward:
             credit(operand, pull(k, g, y, values, NO_PARAMS))
 
     def number(self, x) -> int:
+        """The inner number of a value."""
         return self.inner.number(x)
 
     # --- the new loop -------------------------------------------------------------------------------------------------

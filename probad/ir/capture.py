@@ -101,6 +101,9 @@ class CaptureTrace(Trace):
             name, params = CALL, {"primitive": primitive, **params}
         elif name == "index":
             params = {"index": _plain(params["index"])}
+        elif name == "where" and np.ndim(params["condition"]) == 0 and np.shape(args[0]) == np.shape(args[1]):
+            chosen = args[0] if params["condition"] else args[1]  # settled for good: the condition is plain
+            return self.box(self.number(chosen))
         graph, numbers, values = self.graph, [], []
         for a in args:
             if type(a) is Box and a.owner is self and a.view is None and a.node is not None:
