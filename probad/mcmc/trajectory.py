@@ -50,14 +50,15 @@ from probad.mcmc.workspace import (
     STEP_SIZE,
     STOP,
     STOPPED,
-    SUBTREE_LOG_WEIGHT,
+    SUBTREE_SHIFT,
+    SUBTREE_WEIGHT,
     TREE_DEPTH,
     TREE_RHO,
     WALK_LOGP,
 )
 
 GROWN, TURNED, DIVERGED, BROKEN, HALTED = 0, 1, 2, 3, 4  # what can become of a subtree
-NO_WEIGHT = -1e300  # the logarithm of zero
+FAR = 300.0  # nats; the exponential of twice that is still a float
 
 
 def log_add_exp(a, b):
@@ -90,35 +91,39 @@ def join_turns(rows, a_begin, a_end, a_rho, b, size, dim):
     return turns(rows, a_end, b + END, b + RHO, a_end, dim)
 
 
-def push_leaf(rows, momentum, subtree, dim):
-    """Make one state a subtree: its momentum is the first, the last and the sum."""
+def add_leaf(rows, momentum, subtree, dim):
+    """Complete a subtree of one state, of which only the first momentum is there, by a second."""
     p = momentum * dim
     b = (subtree + BEGIN) * dim
     e = (subtree + END) * dim
     r = (subtree + RHO) * dim
     for i in range(dim):
         x = rows[p + i]
-        rows[b + i] = x
         rows[e + i] = x
-        rows[r + i] = x
+        rows[r + i] = rows[b + i] + x
 
 
 def weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, dim):
-    """Add the weight of a state to that of its subtree, and make it the candidate with its share of the sum."""
-    acceptance = 1.0
-    if error > 0.0:
-        acceptance = math.exp(-error)
-    scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + acceptance
-    before = scalars[SUBTREE_LOG_WEIGHT]
-    if before > -error:
-        ratio = math.exp(-error - before)
-        scalars[SUBTREE_LOG_WEIGHT] = before + math.log(1.0 + ratio)
-        share = ratio / (1.0 + ratio)
+    """Add the weight of a state to that of its subtree, and make it the candidate with its share of the sum.
+
+    Weights are relative to the start of the trajectory, unless that leads out of the range of floats.
+    """
+    if leaf == 0:
+        scalars[SUBTREE_WEIGHT] = 0.0
+        scalars[SUBTREE_SHIFT] = 0.0
+        if abs(error) > FAR:
+            scalars[SUBTREE_SHIFT] = -error
+    elif -error - scalars[SUBTREE_SHIFT] > FAR:
+        scalars[SUBTREE_WEIGHT] = scalars[SUBTREE_WEIGHT] * math.exp(scalars[SUBTREE_SHIFT] + error)
+        scalars[SUBTREE_SHIFT] = -error
+    weight = math.exp(-error - scalars[SUBTREE_SHIFT])
+    total = scalars[SUBTREE_WEIGHT] + weight
+    scalars[SUBTREE_WEIGHT] = total
+    if scalars[SUBTREE_SHIFT] == 0.0:
+        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + min(1.0, weight)
     else:
-        ratio = math.exp(before + error)
-        scalars[SUBTREE_LOG_WEIGHT] = math.log(1.0 + ratio) - error
-        share = 1.0 / (1.0 + ratio)
-    if leaf == 0 or uniform(random) < share:
+        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + math.exp(min(0.0, -error))
+    if leaf == 0 or uniform(random) * total < weight:
         copy_row(rows, position, CANDIDATE_POSITION, dim)
         copy_row(rows, gradient, CANDIDATE_GRADIENT, dim)
         scalars[CANDIDATE_LOGP] = scalars[WALK_LOGP]
@@ -144,7 +149,6 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
         The subtree is on the stack, its choice in the CANDIDATE rows.
     """
     step = sign * scalars[STEP_SIZE]
-    scalars[SUBTREE_LOG_WEIGHT] = NO_WEIGHT
     top = STACK
     n_leaves = 1 << counts[TREE_DEPTH]
     for leaf in range(n_leaves):
@@ -159,17 +163,26 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
         if counts[DIVERGING] != 0:
             return DIVERGED
         weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, dim)
-        push_leaf(rows, momentum, top, dim)
-        size = 1
-        while (leaf + 1) % (2 * size) == 0:
-            under = top - ROWS_PER_LEVEL
-            if join_turns(rows, under + BEGIN, under + END, under + RHO, top, size, dim):
+        if leaf % 2 == 0:
+            copy_row(rows, momentum, top + BEGIN, dim)
+        else:
+            top = top - ROWS_PER_LEVEL
+            if turns(rows, top + BEGIN, momentum, top + BEGIN, momentum, dim):
                 return TURNED
-            add_row(rows, top + RHO, under + RHO, dim)
-            copy_row(rows, top + END, under + END, dim)
-            top = under
-            size = 2 * size
+            add_leaf(rows, momentum, top, dim)
+            size = 2
+            while (leaf + 1) % (2 * size) == 0:
+                under = top - ROWS_PER_LEVEL
+                if join_turns(rows, under + BEGIN, under + END, under + RHO, top, size, dim):
+                    return TURNED
+                add_row(rows, top + RHO, under + RHO, dim)
+                copy_row(rows, top + END, under + END, dim)
+                top = under
+                size = 2 * size
         top = top + ROWS_PER_LEVEL
+    if n_leaves == 1:
+        copy_row(rows, momentum, STACK + END, dim)
+        copy_row(rows, momentum, STACK + RHO, dim)
     return GROWN
 
 
@@ -204,13 +217,14 @@ def begin_trajectory(rows, scalars, counts, random, dim):
 
 def choose_between_halves(rows, scalars, random, dim):
     """Move the choice to the new half with a probability that favours it: its weight over that of the old half."""
-    gain = scalars[SUBTREE_LOG_WEIGHT] - scalars[LOG_WEIGHT]
+    new = math.log(scalars[SUBTREE_WEIGHT]) + scalars[SUBTREE_SHIFT]
+    gain = new - scalars[LOG_WEIGHT]
     if gain >= 0.0 or uniform(random) < math.exp(gain):
         copy_row(rows, CANDIDATE_POSITION, CHOSEN_POSITION, dim)
         copy_row(rows, CANDIDATE_GRADIENT, CHOSEN_GRADIENT, dim)
         scalars[CHOSEN_LOGP] = scalars[CANDIDATE_LOGP]
         scalars[CHOSEN_ENERGY] = scalars[CANDIDATE_ENERGY]
-    scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], scalars[SUBTREE_LOG_WEIGHT])
+    scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], new)
 
 
 def nuts_transition(address, ctx, rows, scalars, counts, random, dim):

@@ -122,6 +122,38 @@ def test_states_are_chosen_with_the_right_probabilities(seed, step, monkeypatch)
     assert stats.chisquare(counts[possible], 3000 * expected.probabilities[possible]).pvalue > 1e-3
 
 
+def _weights(errors):
+    """Sum of weights as a logarithm, mean acceptance and the last candidate, by the kernel, for given energy errors."""
+    space = make_space(Gaussian(COVARIANCE), position=np.zeros(3), step_size=1.0)
+    rows, scalars, _, random, *_ = space.to_lists()
+    for leaf, error in enumerate(errors):
+        trajectory.weigh_leaf(rows, scalars, random, w.POSITION, w.GRADIENT, error, error, leaf, 3)
+    total = math.log(scalars[w.SUBTREE_WEIGHT]) + scalars[w.SUBTREE_SHIFT]
+    return total, scalars[w.ACCEPTANCE_SUM] / len(errors), scalars[w.CANDIDATE_ENERGY]
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [0.3, -0.2, 1.0],
+        [900.0, 901.0, 2.0],
+        [-5000.0, 0.1],
+        [0.0, -400.0, -399.0, -5e4],
+        [999.0],
+        [350.0, -350.0],
+        [1e3] * 4,
+    ],
+)
+def test_weights_beyond_the_range_of_floats(errors):
+    total, acceptance, candidate = _weights(errors)
+    weights = -np.array(errors)
+    assert total == pytest.approx(np.logaddexp.reduce(weights), rel=1e-12)
+    assert acceptance == pytest.approx(np.exp(np.minimum(0.0, weights)).mean(), rel=1e-12)
+    best = weights.max()
+    if np.sum(weights > best - 50.0) == 1:  # any other choice has no chance
+        assert candidate == -best
+
+
 # --- invariance -----------------------------------------------------------------------------------------------------
 TRANSITIONS = {"nuts": NUTS(max_tree_depth=4), "hmc": HMC(n_steps=3), "hmc length": HMC(trajectory_length=1.0)}
 PAIR = np.array([[1.0, 0.7], [0.7, 1.5]])
@@ -166,8 +198,8 @@ def _weigh_by_position(rows, scalars, random, position, gradient, energy, error,
     real(rows, scalars, random, position, gradient, energy, 0.0, leaf, dim)
 
 
-def _check_the_top_alone(rows, a_begin, a_end, a_rho, b, size, dim, real=trajectory.join_turns):
-    return a_rho == w.TREE_RHO and real(rows, a_begin, a_end, a_rho, b, size, dim)
+def _check_the_top_alone(rows, begin, end, rho, more, dim, real=trajectory.turns):
+    return begin < w.STACK and real(rows, begin, end, rho, more, dim)
 
 
 def _too_fast(random, rows, row, dim):
@@ -179,7 +211,7 @@ def _too_fast(random, rows, row, dim):
 BUGS = {
     "nuts: a half kick is missing": (trajectory, "leapfrog", _no_last_kick, "nuts"),
     "nuts: weights are ignored": (trajectory, "weigh_leaf", _weigh_by_position, "nuts"),
-    "nuts: subtrees are not checked": (trajectory, "join_turns", _check_the_top_alone, "nuts"),
+    "nuts: subtrees are not checked": (trajectory, "turns", _check_the_top_alone, "nuts"),
     "nuts: momenta are too large": (trajectory, "fill_normal", _too_fast, "nuts"),
     "hmc: a half kick is missing": (static, "leapfrog", _no_last_kick, "hmc"),
     "hmc: every end is accepted": (static, "uniform", lambda random: 0.0, "hmc"),
