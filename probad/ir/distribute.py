@@ -262,6 +262,7 @@ class Split:
         return values
 
     def example(self, operand: Operand, slots: list):
+        """An operand in the first iteration."""
         kind, k = operand
         if kind == SLOT:
             return slots[k]
