@@ -43,14 +43,16 @@ Box.__hash__ = None
 
 # --- operators ------------------------------------------------------------------------------------------------------
 def _operator(name: str, primitive) -> None:
+    apply = primitive.__call__  # a method is called faster than an object
+
     def forward(self, other):
-        return NotImplemented if other is None or type(other) is str else primitive(self, other)
+        return NotImplemented if other is None or type(other) is str else apply(self, other)
 
     def reflected(self, other):
-        return NotImplemented if other is None or type(other) is str else primitive(other, self)
+        return NotImplemented if other is None or type(other) is str else apply(other, self)
 
     def in_place(self, other):
-        new = primitive(self, other)
+        new = apply(self, other)
         if not self.shape:  # a NumPy scalar cannot be changed either: the name is bound anew
             return new
         if new.shape != self.shape:
@@ -78,7 +80,7 @@ for _name, _primitive in {
 }.items():
     _operator(_name, _primitive)
 
-Box.__neg__ = lambda self: e.negative(self)
+Box.__neg__ = lambda self: e.negative.__call__(self)
 Box.__pos__ = lambda self: self
 Box.__invert__ = lambda self: dispatch.CONSTANTS["invert"](self)
 Box.__abs__ = lambda self: e.absolute(self)

@@ -18,7 +18,6 @@ from probad.ad.box import Box, peel
 from probad.ad.core import LEAKED, Trace
 from probad.ad.functions import as_operand
 from probad.ad.rules import shapes
-from probad.ad.transforms import _translate_errors
 from probad.errors import ArgumentError, LeakedValueError, ShapeError
 from probad.tree import flatten
 
@@ -132,7 +131,7 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
         given = list(zip(leaves, axes, strict=True))
         arrays = [x if axis is None else _in_front(x, axis, i) for i, (x, axis) in enumerate(given)]
         size = _batch_size([x.shape[0] for x, axis in zip(arrays, axes, strict=True) if axis is not None])
-        with BatchTrace(size) as trace, _translate_errors():
+        with BatchTrace(size) as trace:
             boxes = [x if axis is None else Box(Batch(x), trace, True) for x, axis in zip(arrays, axes, strict=True)]
             out = f(*rebuild(boxes), **kwargs)
             out_leaves, out_rebuild = flatten(out)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from probad.ad.advice import advise
 from probad.ad.box import Box, is_differentiated, peel, raw
 from probad.ad.constants import SMALL, Held, protect
 from probad.errors import ConversionError, LeakedValueError
@@ -125,8 +126,10 @@ class Trace:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, kind=None, error=None, traceback=None):
         self.alive = False
+        if error is not None:
+            advise(error)
 
     def process(self, primitive: Primitive, args, params) -> Box:
         """Apply a primitive one level further out and box the result with what this trace records of it.
@@ -200,14 +203,14 @@ class ReverseTrace(Trace):
     __slots__ = ("held", "tape")
 
     def __init__(self):
-        super().__init__()
+        self.level, self.alive = next(_levels), True
         self.tape: list = []
         self.held: Held | None = None
 
     def keep(self, a: np.ndarray) -> np.ndarray:
         """Make sure that a plain array on the tape does not change before the sweep."""
         if a.nbytes <= SMALL:
-            return a.copy()
+            return a.copy("K")
         if self.held is None:
             self.held = Held()
         return protect(a, self.held)
@@ -223,6 +226,7 @@ class ReverseTrace(Trace):
         tape.append((primitive, nodes, values, params, y))
         return len(tape) - 1
 
+    @np.errstate(all="ignore")
     def sweep(self, seeds: list[tuple[int, object]], n_inputs: int) -> list:
         """Propagate cotangents from ``seeds`` (node, cotangent) to the first `n_inputs` places; None where zero.
 
@@ -230,25 +234,22 @@ class ReverseTrace(Trace):
         infinite slope. Looking for it at every step is dear, so the first sweep does not, and if its result is not
         finite the sweep is made again with care. Where outer levels are tracing too, care is taken at once.
         """
-        tape = self.tape
-        with np.errstate(all="ignore"):
-            for node, g in seeds:
-                if is_differentiated(g) or (tape[node] is not None and is_differentiated(tape[node][4])):
-                    return self._sweep(seeds, n_inputs, careful=True)
-            cotangents = self._sweep(seeds, n_inputs, careful=False)
-            for g in cotangents:
-                if g is not None and not _is_finite(g):
-                    return self._sweep(seeds, n_inputs, careful=True)
-            return cotangents
+        for node, g in seeds:
+            if is_differentiated(g) or (self.tape[node] is not None and is_differentiated(self.tape[node][4])):
+                return self._sweep(seeds, n_inputs, careful=True)
+        cotangents = self._sweep(seeds, n_inputs, careful=False)
+        for g in cotangents:
+            if g is not None and not _is_finite(g):
+                return self._sweep(seeds, n_inputs, careful=True)
+        return cotangents
 
     def _sweep(self, seeds, n_inputs: int, *, careful: bool) -> list:
         tape = self.tape
-        n_nodes = 1 + max((node for node, _ in seeds), default=-1)
-        cotangents: list = [None] * max(n_nodes, n_inputs)
+        cotangents: list = [None] * len(tape)
         gathered: dict[int, tuple[Callable, list]] = {}
         for node, g in seeds:
             _add(cotangents, node, g)
-        for i in range(n_nodes - 1, -1, -1):
+        for i in range(len(tape) - 1, -1, -1):
             if gathered and i in gathered:
                 gather_fn, parts = gathered.pop(i)
                 _add(cotangents, i, gather_fn(parts))

@@ -12,7 +12,7 @@ from probad.ad.box import Box
 from probad.ad.composite import Composite
 from probad.ad.core import LEAKED, Trace
 from probad.ad.enclosures import RULES, Interval, add, multiply, point, subtract
-from probad.ad.transforms import _translate_errors, value_and_grad
+from probad.ad.transforms import value_and_grad
 from probad.errors import ArgumentError, ConversionError, LeakedValueError, ShapeError, UnsupportedFunctionError
 from probad.tree import flatten, map_leaves
 
@@ -63,7 +63,7 @@ def interval(f: Callable, box: tuple[Any, Any]) -> tuple[Interval, Any]:
     if len(lower) != len(upper):
         raise ArgumentError(f"The box has {len(lower)} lower and {len(upper)} upper bounds; they must match.")
     sides = [_side(a, b, i) for i, (a, b) in enumerate(zip(lower, upper, strict=True))]
-    with IntervalTrace() as trace, _translate_errors(), np.errstate(all="ignore"):
+    with IntervalTrace() as trace, np.errstate(all="ignore"):
         y, gradient = value_and_grad(f)(rebuild([trace.box(s) for s in sides]))
         value, gradient = trace.content(y), map_leaves(trace.content, gradient)
         value = _mean_value(f, sides, rebuild, value, flatten(gradient)[0], trace)

@@ -26,7 +26,6 @@ from probad.ad.transforms import (
     _match,
     _output,
     _own,
-    _translate_errors,
     by_name,
     grad,
     jvp,
@@ -56,7 +55,7 @@ class Tape:
 
     def __init__(self, f: Callable, primals: Sequence):
         leaves, self.rebuild = flatten(list(primals))
-        with REVERSE.get()() as trace, _translate_errors():
+        with REVERSE.get()() as trace:
             self.inputs = [_input(leaf) for leaf in leaves]
             out_leaves, self.out_rebuild = flatten(f(*self.rebuild([trace.input(x) for x in self.inputs])))
             pairs = [_output(leaf, trace) for leaf in out_leaves]

@@ -273,22 +273,19 @@ def unbroadcast(g, shape: tuple):
 
 
 def linear(name: str, impl: Callable, transpose: Callable, examples: Callable, **hooks) -> Primitive:
-    """Register an operation that is linear in its one argument; ``transpose(k, g, values, params)``."""
+    """Register an operation that is linear in its one argument; ``transpose(k, g, y, values, params)``."""
 
     def push(tangents, y, values, params):
         return primitive(tangents[0], **params)
 
-    def pull(k, g, y, values, params):
-        return transpose(k, g, values, params)
-
-    primitive = Unary(name, impl, push, pull, examples, **hooks)
+    primitive = Unary(name, impl, push, transpose, examples, **hooks)
     return primitive
 
 
 def multilinear(
     name: str, impl: Callable, transpose: Callable, examples: Callable, *, kind: type = Primitive
 ) -> Primitive:
-    """Register an operation that is linear in each argument; ``transpose(k, g, values, params)``."""
+    """Register an operation that is linear in each argument; ``transpose(k, g, y, values, params)``."""
 
     def push(tangents, y, values, params):
         total = None
@@ -298,10 +295,7 @@ def multilinear(
                 total = part if total is None else total + part
         return total
 
-    def pull(k, g, y, values, params):
-        return transpose(k, g, values, params)
-
-    primitive = kind(name, impl, push, pull, examples)
+    primitive = kind(name, impl, push, transpose, examples)
     return primitive
 
 

@@ -17,7 +17,7 @@ from probad.ad.box import Box, holds, peel
 from probad.ad.core import PRIMITIVES, Primitive, Trace
 from probad.ad.rules import elementwise as e
 from probad.ad.rules import like, shapes
-from probad.ad.transforms import _input, _match, _output, _translate_errors
+from probad.ad.transforms import _input, _match, _output
 from probad.errors import ArgumentError
 from probad.tree import flatten
 
@@ -65,7 +65,7 @@ def taylor(f: Callable, x: Any, direction: Any, order: int) -> Any:
     directions, _ = flatten(direction)
     if len(leaves) != len(directions):
         raise ArgumentError(f"taylor got {len(leaves)} arrays and {len(directions)} directions; they must match.")
-    with TaylorTrace(order) as trace, _translate_errors():
+    with TaylorTrace(order) as trace:
         plain = [_input(leaf) for leaf in leaves]
         nodes = [[_match(d, v, "direction", i)] for i, (d, v) in enumerate(zip(directions, plain, strict=True))]
         boxes = [Box(v, trace, (n + [None] * order)[:order]) for v, n in zip(plain, nodes, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from probad.ad.box import Box, raw
 from probad.ad.core import ReverseTrace
-from probad.ad.transforms import _finish, _input, _match, _output, _translate_errors
+from probad.ad.transforms import _finish, _input, _match, _output
 from probad.errors import ArgumentError
 from probad.tree import flatten
 
@@ -114,7 +114,7 @@ def trace_table(f: Callable, *x: Any, direction: Any = None) -> TraceTable:
     output: v5
     """
     leaves, rebuild = flatten(list(x))
-    with ReverseTrace() as trace, _translate_errors():
+    with ReverseTrace() as trace:
         plain = [_input(leaf) for leaf in leaves]
         out_leaves, _ = flatten(f(*rebuild([trace.input(v) for v in plain])))
         pairs = [_output(leaf, trace) for leaf in out_leaves]

@@ -18,9 +18,7 @@ from probad.ad.rules import like
 from probad.errors import (
     ArgumentError,
     ConversionError,
-    InPlaceError,
     ShapeError,
-    UnsupportedFunctionError,
     did_you_mean,
 )
 from probad.tree import flatten, map_leaves
@@ -68,7 +66,7 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
     @functools.wraps(f)
     def value_and_grad_of_f(*args, **kwargs):
         _check_argnums(f, numbers, args)
-        with REVERSE.get()() as trace, _translate_errors():
+        with REVERSE.get()() as trace:
             leaves, rebuild = flatten([args[i] for i in numbers] if several else args[argnums])
             plain = list(map(_input, leaves))
             boxed = rebuild(list(map(trace.input, plain)))
@@ -89,7 +87,8 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
             one = ONE if type(value) is np.float64 or not is_foreign(raw(value)) else like.ones(value, ())
             grads = trace.sweep([(node, one)] if node is not None else [], len(plain))
             grads = rebuild(list(map(_finish, grads, plain)))
-            release(trace.held)
+            if trace.held is not None:
+                release(trace.held)
             if has_aux:
                 value = (value, map_leaves(lambda leaf: _output(leaf, trace)[0] if _mine(leaf, trace) else leaf, aux))
         return value, (tuple(grads) if several else grads)
@@ -143,7 +142,7 @@ def jvp(f: Callable, primals: Sequence, tangents: Sequence) -> tuple[Any, Any]:
     directions, _ = flatten(list(tangents))
     if len(leaves) != len(directions):
         raise ArgumentError(f"jvp got {len(leaves)} primal arrays and {len(directions)} tangents; they must match.")
-    with FORWARD.get()() as trace, _translate_errors():
+    with FORWARD.get()() as trace:
         plain = [_input(leaf) for leaf in leaves]
         boxes = [
             Box(x, trace, _match(t, x, "tangent", i)) for i, (x, t) in enumerate(zip(plain, directions, strict=True))
@@ -171,7 +170,7 @@ def vjp(f: Callable, *primals) -> tuple[Any, Callable]:
     (np.float64(3.0), np.float64(2.0))
     """
     leaves, rebuild = flatten(list(primals))
-    with REVERSE.get()() as trace, _translate_errors():
+    with REVERSE.get()() as trace:
         plain = [_input(leaf) for leaf in leaves]
         out_leaves, out_rebuild = flatten(f(*rebuild([trace.input(x) for x in plain])))
         pairs = [_output(leaf, trace) for leaf in out_leaves]
@@ -318,37 +317,3 @@ def _check_sequence(what: str, x) -> None:
 
 def _name(f) -> str:
     return getattr(f, "__name__", repr(f))
-
-
-class _translate_errors:
-    """Say what NumPy's messages mean when it meets traced values in places where it cannot ask for advice."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if kind is None:
-            return False
-        text = str(error)
-        if kind is TypeError and ("not supported for the input types" in text or "loop of ufunc" in text):
-            raise UnsupportedFunctionError(
-                "np.array([...]) of traced values makes an object array, which this function does not take. Use "
-                f"np.stack([...]) to join traced scalars into one array. NumPy said: {error}"
-            ) from error
-        if kind is ValueError and isinstance(error.__cause__, ConversionError):
-            raise InPlaceError(
-                "A traced value was assigned into a plain NumPy array, and its derivative would be lost. Start from a "
-                "traced array (np.zeros_like(x)), or collect the parts in a list and np.stack it."
-            ) from error
-        if kind is ValueError and "read-only" in text:
-            raise InPlaceError(
-                "A NumPy array was written to after a traced value had been computed from it: its derivative needs "
-                "the old content. Write to a copy instead (the line is in the traceback below)."
-            ) from error
-        if kind is IndexError and "only integers, slices" in text:
-            raise ConversionError(
-                "An array was indexed by something that is not an integer. If it is a traced value: it has no "
-                "derivative as an index; use int(x), or pb.stop_gradient(x) for an array of indices. With an index "
-                "that is batched by vmap use np.take_along_axis(a, i, axis)."
-            ) from error
-        return False

@@ -54,8 +54,8 @@ class CaptureTrace(Trace):
         self.held: list = []
 
     def __exit__(self, *exc_info):
-        super().__exit__(*exc_info)
         release(self.held)
+        super().__exit__(*exc_info)
 
     def input(self, value) -> Box:
         """A new argument."""

@@ -8,13 +8,15 @@ from probad.ad.box import Box, is_foreign
 from probad.ad.rules import shapes as s
 from probad.errors import ConversionError
 
+FLOAT64 = np.dtype(np.float64)
+
 
 def as_operand(x):
     """Anything array-like as something a primitive takes; nested lists of traced scalars become one box."""
     kind = type(x)
-    if kind is Box or kind is np.float64 or is_foreign(x):
+    if kind is Box or kind is np.float64 or (kind is np.ndarray and x.dtype is FLOAT64 and x.ndim) or is_foreign(x):
         return x
-    array = x if kind is np.ndarray else np.asarray(x)
+    array = np.asarray(x)
     if array.dtype.kind != "O":
         return array if array.ndim else array[()]
     try:

@@ -27,7 +27,7 @@ def dot(a, b):
     a, b = as_operand(a), as_operand(b)
     n, m = len(a.shape), len(b.shape)
     if 0 < n <= 2 and 0 < m <= 2:
-        return la.matmul(a, b)
+        return la.matmul.__call__(a, b)
     return tensordot(a, b, axes=([-1], [max(-2, -m)])) if n and m else e.multiply(a, b)
 
 

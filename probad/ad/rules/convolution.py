@@ -8,7 +8,7 @@ from probad.ad.kinds import linear, multilinear
 from probad.ad.rules import like
 
 
-def _convolve_transpose(k, g, values, params):
+def _convolve_transpose(k, g, y, values, params):
     """The cotangent of one factor is the other one, reversed, folded with `g`; the middle part of it."""
     n, m = values[k].shape[0], values[1 - k].shape[0]
     return convolve(g, values[1 - k][::-1])[m - 1 : m - 1 + n]
@@ -37,12 +37,12 @@ def _parts(z):
 rfft = linear(
     "rfft",
     lambda x, *, n: _parts(np.fft.rfft(x, n=n)),
-    lambda k, g, values, params: irfft(g * (params["n"] / _multiplicity(g, params["n"])), n=params["n"]),
+    lambda k, g, y, values, params: irfft(g * (params["n"] / _multiplicity(g, params["n"])), n=params["n"]),
     lambda rng: [((rng.normal(size=(2, 5)),), {"n": 5}), ((rng.normal(size=4),), {"n": 4})],
 )
 irfft = linear(
     "irfft",
     lambda z, *, n: np.fft.irfft(z[0] + 1j * z[1], n=n),
-    lambda k, g, values, params: rfft(g, n=params["n"]) * (_multiplicity(g, params["n"]) / params["n"]),
+    lambda k, g, y, values, params: rfft(g, n=params["n"]) * (_multiplicity(g, params["n"]) / params["n"]),
     lambda rng: [((rng.normal(size=(2, 2, 3)),), {"n": 5}), ((rng.normal(size=(2, 3)),), {"n": 4})],
 )

@@ -36,7 +36,7 @@ def _gather(parts):
 index = linear(
     "index",
     lambda x, *, index: x[index],
-    lambda k, g, values, params: scatter(g, indices=[params["index"]], shape=values[0].shape),
+    lambda k, g, y, values, params: scatter(g, indices=[params["index"]], shape=values[0].shape),
     _examples,
     view_fn=view_of,
     gather_fn=_gather,

@@ -10,7 +10,7 @@ from probad.ad.rules import like
 
 
 # --- products -------------------------------------------------------------------------------------------------------
-def _matmul_transpose(k, g, values, params):
+def _matmul_transpose(k, g, y, values, params):
     """Cotangents of a @ b, with NumPy's rules for vectors and for batches of matrices."""
     a, b = values
     if len(a.shape) == 1 and len(b.shape) == 1:
@@ -50,7 +50,7 @@ matmul = multilinear(
 )
 
 
-def _einsum_transpose(k, g, values, params):
+def _einsum_transpose(k, g, y, values, params):
     """Swap operand k with the output: its letters are what is left over when the others meet `g`."""
     inputs, output = params["subscripts"].split("->")
     letters = inputs.split(",")

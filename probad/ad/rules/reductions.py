@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from probad.ad.box import holds, peel
@@ -24,12 +22,13 @@ def _examples(low=-2.0, high=2.0):
     return examples
 
 
-def spread(g, shape: tuple, axis, keepdims: bool):
-    """Repeat the reduced `g` along the axes it lost, back to `shape`."""
-    if type(g) is np.float64 and math.prod(shape) <= 10_000:  # the common case, and a fill is faster than a view
-        out = np.empty(shape)
+def spread(g, x, axis, keepdims: bool):
+    """Repeat the reduced `g` along the axes it lost, back to the shape of `x`."""
+    if type(g) is np.float64 and x.size <= 10_000:  # the common case, and a fill is faster than a view
+        out = np.empty(x.shape)
         out.fill(g)
         return out
+    shape = x.shape
     if not keepdims and axis is not None:
         axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
         g = reshape(g, shape=tuple(1 if i in axes else n for i, n in enumerate(shape)))
@@ -38,8 +37,8 @@ def spread(g, shape: tuple, axis, keepdims: bool):
 
 sum = linear(
     "sum",
-    lambda x, *, axis, keepdims: np.add.reduce(x, axis=axis, keepdims=keepdims),
-    lambda k, g, values, params: spread(g, values[0].shape, **params),
+    lambda x, *, axis, keepdims: np.add.reduce(x, axis, None, None, keepdims),
+    lambda k, g, y, values, params: spread(g, values[0], **params),
     _examples(),
 )
 
@@ -49,13 +48,13 @@ def _weighted(name, impl, weights_fn, examples):
 
     def weights(y, values, params):
         x = values[0]
-        return weights_fn(x, spread(y, x.shape, **params), params)
+        return weights_fn(x, spread(y, x, **params), params)
 
     def push(tangents, y, values, params):
         return sum(tangents[0] * weights(y, values, params), **params)
 
     def pull(k, g, y, values, params):
-        return spread(g, values[0].shape, **params) * weights(y, values, params)
+        return spread(g, values[0], **params) * weights(y, values, params)
 
     return Primitive(name, impl, push, pull, examples)
 
@@ -115,6 +114,6 @@ logsumexp = _weighted("logsumexp", _logsumexp, _softmax, _examples())
 cumsum = linear(
     "cumsum",
     lambda x, *, axis: np.cumsum(x, axis=axis),
-    lambda k, g, values, params: np.flip(cumsum(np.flip(g, params["axis"]), axis=params["axis"]), params["axis"]),
+    lambda k, g, y, values, params: np.flip(cumsum(np.flip(g, params["axis"]), axis=params["axis"]), params["axis"]),
     lambda rng: [((rng.normal(size=(2, 3)),), {"axis": axis}) for axis in (0, -1)],
 )

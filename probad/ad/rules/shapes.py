@@ -19,7 +19,7 @@ def _example(size, /, **params):
 reshape = linear(
     "reshape",
     lambda x, *, shape: np.reshape(x, shape),
-    lambda k, g, values, params: reshape(g, shape=values[0].shape),
+    lambda k, g, y, values, params: reshape(g, shape=values[0].shape),
     _example((2, 3), shape=(3, 2)),
     view_fn=view_of,
 )
@@ -28,7 +28,7 @@ PUT_BACK["reshape"] = lambda base, new, params: reshape(new, shape=base.shape)
 transpose = linear(
     "transpose",
     lambda x, *, axes: np.transpose(x, axes),
-    lambda k, g, values, params: transpose(g, axes=_inverse(params["axes"])),
+    lambda k, g, y, values, params: transpose(g, axes=_inverse(params["axes"])),
     _example((2, 3, 4), axes=(2, 0, 1)),
     view_fn=view_of,
 )
@@ -46,20 +46,20 @@ def _broadcast_to(x, *, shape):
 broadcast_to = linear(
     "broadcast_to",
     _broadcast_to,
-    lambda k, g, values, params: unbroadcast(g, values[0].shape),
+    lambda k, g, y, values, params: unbroadcast(g, values[0].shape),
     _example((3, 1), shape=(2, 3, 4)),
 )
 
 flip = linear(
     "flip",
     lambda x, *, axis: np.flip(x, axis),
-    lambda k, g, values, params: flip(g, axis=params["axis"]),
+    lambda k, g, y, values, params: flip(g, axis=params["axis"]),
     _example((2, 3), axis=(1,)),
     view_fn=view_of,
 )
 PUT_BACK["flip"] = lambda base, new, params: flip(new, axis=params["axis"])
 
-copy = linear("copy", lambda x: np.copy(x)[()], lambda k, g, values, params: g, _example((2, 3)))
+copy = linear("copy", lambda x: np.copy(x)[()], lambda k, g, y, values, params: g, _example((2, 3)))
 
 
 def _inverse(axes: tuple) -> tuple:
