@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from probad.codegen import linear, recurrences
+from probad.codegen.blocks import pack
 from probad.codegen.dispatch import CARE, MISS, NOT_FINITE, OK
 from probad.codegen.nests import Nest
 from probad.codegen.places import ARGUMENT, DATA, LANES, RESULT, WORK, Buffer, Place, row_major
@@ -89,7 +90,7 @@ class Program:
         self.data: list[np.ndarray] = []
         self.n_data = self.n_work = 0
         self.index_places: dict[int, Place] = {}
-        self.packings: dict[tuple, Buffer] = {}
+        self.packings: dict[int, Buffer] = {}
         self.host: list = []
         self.guards = list(graph.guards)
         self.miss, self.failed = self.fn.block("miss"), self.fn.block("failed")
@@ -350,20 +351,13 @@ class Program:
             self.index_places[id(positions)] = place
         return place
 
-    def packed(self, matrix: np.ndarray, n_rows: int) -> Buffer:
-        """A constant matrix as constant data in blocks of rows, each column by column, filled up with zeros."""
-        key = (id(matrix), n_rows)
-        if key not in self.packings:
-            n, width = matrix.shape
-            n_blocks = -(-n // n_rows)
-            out = np.zeros((n_blocks, width, n_rows))
-            whole = n // n_rows
-            out[:whole] = matrix[: whole * n_rows].reshape(whole, n_rows, width).transpose(0, 2, 1)
-            if whole < n_blocks:
-                out[whole, :, : n - whole * n_rows] = matrix[whole * n_rows :].T
+    def packed(self, matrix: np.ndarray) -> Buffer:
+        """A constant matrix as constant data, in the order of `probad.codegen.blocks.pack`."""
+        if id(matrix) not in self.packings:
             self.kept.append(matrix)
-            self.packings[key] = Buffer(DATA, out.size, out.ravel())
-        return self.packings[key]
+            data = pack(matrix)
+            self.packings[id(matrix)] = Buffer(DATA, data.size, data)
+        return self.packings[id(matrix)]
 
     def load(self, buffer: Buffer, known: int, computed, lanes: int = 1):
         """Elements from ``known + computed`` on."""
@@ -435,6 +429,6 @@ class Program:
 
 def aligned(n: int) -> np.ndarray:
     """Memory for n doubles that begins at a multiple of 64 bytes."""
-    raw = np.zeros(n + 8)
+    raw = np.empty(n + 8)
     start = (-raw.ctypes.data % 64) // 8
     return raw[start : start + n]

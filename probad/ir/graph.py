@@ -102,7 +102,8 @@ class Graph:
                 self.constants.append(np.float64(value))
                 place = self._places[value] = -len(self.constants)
             return place
-        value = np.asarray(value)[()]
+        value = np.asarray(value)
+        value = value if value.shape else value[()]
         if value.nbytes > SMALL:
             key = ("large", id(value))
         else:
