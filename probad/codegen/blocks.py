@@ -82,6 +82,7 @@ class Blocks:
                 if valid < LANES:
                     value = value.first_lanes(valid, self.fn.splat(self.fn.constant(0.0), LANES))
                 weights[task.numbers[0]].append(value)
+        nest.take_logs()
         self.sweep(weights, computed, at_end=computed is None)
 
     def sweep(self, weights: dict | None, computed, *, at_end: bool = False) -> None:

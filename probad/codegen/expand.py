@@ -12,12 +12,13 @@ import numpy as np
 
 from probad.ad.box import Box
 from probad.ad.core import PRIMITIVES
-from probad.codegen.schedule import ROWS_FROM
+from probad.codegen.schedule import LOGS, ROWS_FROM
 from probad.ir.capture import CALL, CaptureTrace
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, LOOP, SLOT, Body, Carry, Graph, Guard, prune
 
 # Products of up to so many multiplications are written out; larger ones are left to BLAS.
 WRITTEN_OUT = 4096
+PRODUCTS_FROM = 64  # terms: from here on logarithms are taken of products
 
 
 def expand(graph: Graph) -> Graph:
@@ -137,6 +138,43 @@ def _cumsum(trace, x, *, axis):
     return Box(np.cumsum(x.value), trace, graph.add(COLUMN, (loop,), {"slot": 0}, np.cumsum(x.value)))
 
 
+def _sum(trace, x, *, axis, keepdims):
+    """Sums of log(1 + exp(v)) = max(v, 0) + log(1 + exp(-|v|)): the logarithms are taken of products of many terms."""
+    if axis is not None or keepdims or x.size < PRODUCTS_FROM:
+        return None
+    terms = _terms(trace.graph, x.node, x.shape, 1.0)
+    if not any(kind for _, kind, _ in terms):
+        return None
+    rest = logs = 0.0
+    for sign, kind, number in terms:
+        v = trace.box(number)
+        if kind:
+            rest = rest + sign * (np.maximum(v, 0.0) if kind == "logaddexp" else -np.minimum(v, 0.0))
+            factor = 1.0 + np.exp(-np.abs(v))
+            value = np.sum(np.log(factor.value))
+            node = trace.graph.add(LOGS, (trace.number(factor),), {"axis": None, "keepdims": False}, value)
+            logs = logs + sign * trace.box(node)
+        else:
+            rest = rest + (v if sign > 0 else -v)
+    return PRIMITIVES["sum"](rest, axis=None, keepdims=False) + logs
+
+
+def _terms(graph: Graph, number: int, shape, sign: float) -> list[tuple[float, str, int]]:
+    """A sum as terms: sign, the kind of logarithm it is, if any, and of what."""
+    op = graph.ops[number] if number >= 0 else ""
+    args = graph.args[number] if number >= 0 else ()
+    if graph.shape(number) == shape and op in ("add", "subtract", "negative"):
+        signs = (sign, -sign if op == "subtract" else sign) if op != "negative" else (-sign,)
+        return [term for a, s in zip(args, signs, strict=True) for term in _terms(graph, a, shape, s)]
+    if op == "logaddexp" and graph.shape(number) == shape:
+        for zero, v in (args, args[::-1]):
+            if zero < 0 and graph.shape(zero) == () and graph.value(zero) == 0 and graph.shape(v) == shape:
+                return [(sign, "logaddexp", v)]
+    if op == "log_expit" and graph.shape(number) == shape:  # -log(1 + exp(-v))
+        return [(-sign, "log_expit", args[0])]
+    return [(sign, "", number)]
+
+
 EXPANSIONS: dict[str, Callable] = {
     CALL: _call,
     "where": _where,
@@ -144,4 +182,5 @@ EXPANSIONS: dict[str, Callable] = {
     "matmul": _matmul,
     "einsum": _einsum,
     "cumsum": _cumsum,
+    "sum": _sum,
 }

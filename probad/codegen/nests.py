@@ -12,12 +12,13 @@ import numpy as np
 
 from probad.codegen.blocks import Blocks
 from probad.codegen.places import LANES, RESULT, WORK, Buffer, Place, Point
-from probad.codegen.schedule import COLUMNS, REDUCTIONS, Task, is_elementwise
+from probad.codegen.schedule import COLUMNS, LOGS, REDUCTIONS, Task, is_elementwise
 from probad.codegen.segments import Segments, layout_for
 
 UNROLLED = 64  # elements: up to here a pass has no loop
 HEAVY = 8  # operations: beyond, unrolling a loop does not help
-NEUTRAL = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}
+IN_PRODUCT = 128  # factors from 1 to 2: the product of four such products is far from overflow
+NEUTRAL = {"sum": 0.0, "prod": 1.0, LOGS: 1.0, "max": -math.inf, "min": math.inf}
 
 
 class Nest:
@@ -39,6 +40,9 @@ class Nest:
         self.operations: dict[int, None] = {}  # values computed in this pass, in order
         self.places: dict[tuple, Place] = {}
         self.products: list[int] = []  # matrix times vector: one number per row
+        self.logs = [task for task in tasks if task.kind == LOGS]
+        self.sums: dict[int, list] = {}  # the registers of each reduction
+        self.totals: dict[int, object] = {}  # of logarithms
         self.columns = [task for task in tasks if task.kind == COLUMNS]
         for task in tasks:
             self.visit(task.value)
@@ -156,14 +160,26 @@ class Nest:
         if not self.unrolled:
             step = LANES * n_each
             start = n // step * step
-            if start:
-                with self.fn.loop(0, start, step) as loop:
-                    for j in range(n_each):
-                        self.body(Point((*known, LANES * j), (*computed, loop.index)), LANES, j)
+            chunk = step * IN_PRODUCT
+            whole = start // chunk * chunk if self.logs else 0
+            if whole:
+                with self.fn.loop(0, whole, chunk) as chunks:
+                    with self.fn.loop(0, chunk, step) as loop:
+                        self.bodies(known, (*computed, chunks.index + loop.index), n_each)
+                    self.take_logs()
+            if start > whole:
+                with self.fn.loop(whole, start, step) as loop:
+                    self.bodies(known, (*computed, loop.index), n_each)
         for i in range(start, n, LANES):
             self.body(Point((*known, i), (*computed, None)), min(LANES, n - i), (i // LANES) % n_each)
+        self.take_logs()
         for task in rows:
             self.finish_row(task, Point((*known, 0), (*computed, None)))
+
+    def bodies(self, known: tuple, computed: tuple, n_each: int) -> None:
+        """Some vectors, one after the other."""
+        for j in range(n_each):
+            self.body(Point((*known, LANES * j), computed), LANES, j)
 
     # --- one vector ---------------------------------------------------------------------------------------------------
     def body(self, point: Point, n_valid: int, chain: int) -> None:
@@ -281,13 +297,27 @@ class Nest:
     def prepare(self, task: Task) -> None:
         """Set up what a reduction is collected in: registers, or the memory of its result."""
         task_id = id(task)
-        self.sums = getattr(self, "sums", {})
         if task.target is None or self.reduced[task_id][-1]:
             self.sums[task_id] = [self.fn.alloca(LANES) for _ in range(4)]
+        if task.kind == LOGS:
+            self.totals[task_id] = self.fn.alloca(LANES)
+            self.fn.store(self.fn.splat(self.fn.constant(0.0), LANES), self.totals[task_id])
         if task.target is None:
             self.reset(task)
         elif not self.is_row(task):
             self.program.fill(task.target.buffer, task.target.offset, _distinct(task.target), NEUTRAL[task.kind])
+
+    def take_logs(self) -> None:
+        """Add the logarithms of the products collected so far."""
+        for task in self.logs:
+            product = None
+            for register in self.sums[id(task)]:
+                part = self.fn.load(register, LANES)
+                product = part if product is None else product * part
+            self.reset(task)
+            register = self.totals[id(task)]
+            log = self.program.module.call(self.fn, "log", product, inline=not self.unrolled)
+            self.fn.store(self.fn.load(register, LANES) + log, register)
 
     def is_row(self, task: Task) -> bool:
         """Whether a result is complete at the end of each run through the last axis."""
@@ -321,6 +351,8 @@ class Nest:
 
     def total(self, task: Task):
         """What a reduction has come to, a scalar."""
+        if task.kind == LOGS:
+            return self.fn.load(self.totals[id(task)], LANES).sum()
         value = None
         for register in self.sums[id(task)]:
             part = self.fn.load(register, LANES)
@@ -343,7 +375,7 @@ class Nest:
 def _combine(kind: str, a, b):
     if kind == "sum":
         return a + b
-    if kind == "prod":
+    if kind in ("prod", LOGS):
         return a * b
     return a.maximum(b) if kind == "max" else a.minimum(b)
 

@@ -27,8 +27,9 @@ STEPS = frozenset({"sign", "floor", "ceil", "trunc", "rint", "heaviside", "floor
                    "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or",
                    "bitwise_xor", "invert", "astype", "fix", "gammasgn", "isneginf", "isposinf"})  # fmt: skip
 SPECIAL = frozenset({"select", "scale", "copy", STOP})
+LOGS = "sum_of_logs"  # of numbers from 1 to 2, as logarithms of products of many of them
 VIEWS = frozenset({"index", "reshape", "transpose", "broadcast_to", "flip"})
-REDUCTIONS = frozenset({"sum", "max", "min", "prod"})
+REDUCTIONS = frozenset({"sum", "max", "min", "prod", LOGS})
 # What is computed again rather than kept when a later pass needs it.
 CHEAP = frozenset({"add", "subtract", "multiply", "negative", "square", "absolute", "select", "broadcast_to", STOP,
                    "copy", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and",

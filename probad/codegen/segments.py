@@ -16,6 +16,7 @@ from probad.codegen.places import DATA, LANES, RESULT, Buffer
 from probad.codegen.schedule import Task
 
 LEAST = 3.0  # elements in a group on average, from which sorting pays
+LONGEST = 2000  # elements in a group over which logarithms are taken of products
 CONSTANT, RUNNING, SCATTERED = "constant", "running", "scattered"
 
 
@@ -82,6 +83,8 @@ def layout_for(nest) -> Layout | None:
         points /= len(layout.order) / len(candidate)
         if points > score:
             best, score = layout, points
+    if nest.logs and best is not None and np.max(np.diff(best.starts)) > LONGEST:
+        return None
     return best
 
 
@@ -138,6 +141,7 @@ class Segments:
                 fn.store(zero, register)
             with fn.loop(start, stop, LANES) as vectors:
                 self.vector(vectors.index, vectors.index - start)
+            nest.take_logs()
             for task in nest.tasks:
                 if id(task) in sums:
                     at = self.heads["target", id(task)]
