@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, FIXED, LAST, LOOP, SLOT, Body, Carry, Graph, Guard
-from probad.ir.regions import LAGS, Region, find_regions
+from probad.ir.regions import FEWEST, LAGS, Region, find_regions
 from probad.ir.sequence import ARRAY, CONSTANT, Sequence, flatten
 
 SHORT = 4  # elements: fewer are put into an array one by one
@@ -130,6 +130,8 @@ class Rewriter:
 
     def elements(self, array: int, places) -> int:
         """Several elements of an array, as an array: a slice where the places are in arithmetic progression."""
+        if array == -2:
+            return self.constants(places)
         number = self.array(array)
         value = self.new.values[number]
         n, first = len(places), int(places[0])
@@ -164,7 +166,22 @@ class Rewriter:
 
     def column(self, arrays, places) -> int:
         """An array of values from wherever they are, put together from as few parts as possible."""
+        parts = self.parts(arrays, places)
+        if len(parts) == 1:
+            return parts[0]
+        value = np.concatenate([self.new.value(part) for part in parts])
+        return self.add("concatenate", tuple(parts), {"axis": 0}, value, ("concatenate", *parts))
+
+    def parts(self, arrays, places) -> list[int]:
+        """Arrays that make up a column."""
         edges = np.flatnonzero(np.diff(arrays)) + 1
+        if len(edges) > len(arrays) // 4:
+            start, width, n = interleaved(arrays)
+            if n >= FEWEST and n > 2 * width:
+                end = start + n * width
+                before = self.parts(arrays[:start], places[:start]) if start else []
+                after = self.parts(arrays[end:], places[end:]) if end < len(arrays) else []
+                return [*before, self.table(arrays[start : start + width], places[start:end]), *after]
         parts: list[int] = []
         singles: list[int] = []
 
@@ -183,12 +200,17 @@ class Rewriter:
                 singles.extend(p if array == -2 else self.element(array, p) for p in where.tolist())
             else:
                 flush()
-                parts.append(self.constants(where) if array == -2 else self.elements(array, where))
+                parts.append(self.elements(array, where))
         flush()
-        if len(parts) == 1:
-            return parts[0]
-        value = np.concatenate([self.new.value(part) for part in parts])
-        return self.add("concatenate", tuple(parts), {"axis": 0}, value, ("concatenate", *parts))
+        return parts
+
+    def table(self, arrays, places) -> int:
+        """The elements of several arrays in turn."""
+        width = len(arrays)
+        columns = tuple([self.elements(int(a), places[k::width]) for k, a in enumerate(arrays)])
+        value = np.stack([self.new.value(column) for column in columns], axis=1)
+        table = self.add("stack", columns, {"axis": 1}, value, ("table", *columns))
+        return self.add("reshape", (table,), {"shape": (value.size,)}, value.ravel(), ("flat table", table))
 
     def constants(self, numbers) -> int:
         """An array of scalar constants."""
@@ -238,6 +260,21 @@ class Rewriter:
                 self.new.guards.append(Guard(self.element(array, int(places[0])), expected[0], where))
             else:
                 self.new.guards.append(Guard(self.elements(array, places), expected, where))
+
+
+def interleaved(arrays) -> tuple[int, int, int]:
+    """The longest stretch that repeats a sequence of arrays: its start, the length of the sequence, and how often."""
+    order = np.argsort(arrays, kind="stable")
+    distance = np.diff(order)[np.diff(arrays[order]) == 0]
+    if not distance.size:
+        return 0, 1, 0
+    width = int(np.argmax(np.bincount(distance)))
+    same = (arrays[width:] == arrays[:-width]) & (arrays[width:] != -1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]])))
+    if not edges.size:
+        return 0, 1, 0
+    k = int(np.argmax(edges[1::2] - edges[::2]))
+    return int(edges[2 * k]), width, int(edges[2 * k + 1] - edges[2 * k]) // width + 1
 
 
 class BodyWriter:
