@@ -14,8 +14,9 @@ FLOORS = {
     "ir": 3,
     "codegen": 4,
     "density": 5, "stress": 5, "dist": 5,
+    "native": 5,
     "model": 6, "mcmc": 6, "vi": 6, "optimize": 6,
-    "output": 7, "diagnostics": 7, "store": 7, "progress": 7, "inference": 7,
+    "output": 7, "diagnostics": 7, "store": 7, "progress": 7, "inference": 7, "show": 7,
     "__init__": 8,
 }  # fmt: skip
 

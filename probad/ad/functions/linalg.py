@@ -165,9 +165,9 @@ def det(a):
 
 @implements(np.linalg.slogdet)
 def slogdet(a):
-    """The sign is piecewise constant, hence plain."""
+    """The sign is piecewise constant."""
     a = _square(a, "slogdet")
-    return SlogdetResult(np.linalg.slogdet(peel(a))[0], m.logabsdet(a))
+    return SlogdetResult(m.sign_of_det(a), m.logabsdet(a))
 
 
 # --- norms ----------------------------------------------------------------------------------------------------------

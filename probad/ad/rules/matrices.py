@@ -10,7 +10,7 @@ import numpy as np
 
 from probad.ad.box import holds, peel
 from probad.ad.core import Primitive
-from probad.ad.kinds import unbroadcast
+from probad.ad.kinds import constant, unbroadcast
 from probad.ad.rules import elementwise as e
 from probad.ad.rules import like
 from probad.ad.rules.linalg import solve_triangular, swap, triangle
@@ -97,6 +97,8 @@ logabsdet = Primitive(
     lambda k, g, y, values, params: g[..., None, None] * swap(inv(values[0])),
     _examples((3, 3), (2, 2, 2), shift=2.0),
 )
+
+sign_of_det = constant(lambda a: np.linalg.slogdet(a)[0], name="sign_of_det")
 
 
 SINGULAR = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, 1.0]])
