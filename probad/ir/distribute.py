@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from probad.ir.capture import implementation
+from probad.ir.capture import STOP, implementation
 from probad.ir.graph import (
     CARRIED,
     COLUMN,
@@ -80,7 +80,7 @@ class Split:
 
     def __init__(self, new: Graph, outer: list[int], params: dict, readers: dict):
         self.new, self.outer, self.readers = new, outer, readers
-        self.body: Body = params["body"]
+        self.body: Body = anchored(params["body"])
         self.n: int = params["n"]
         self.seen = params.get("seen")
         self.m = len(self.body.ops)
@@ -291,6 +291,20 @@ class Split:
                 part = self.operation("multiply", (self.new.constant(float(self.n)), part))
             total = self.operation(op, (total, part))
         self.lasts[carry.next[1]] = total
+
+
+def anchored(body: Body) -> Body:
+    """The same body without circles of carried values that no slot is part of: each such value gets one, a copy."""
+    ops, args, carries = list(body.ops), list(body.args), list(body.carries)
+    for c in range(len(carries)):
+        following, passed = carries[c].next, 0
+        while following[0] == CARRIED and following[1] != c and passed < len(carries):
+            following, passed = carries[following[1]].next, passed + 1
+        if following == (CARRIED, c):
+            ops.append(STOP)
+            args.append((carries[c].next,))
+            carries[c] = Carry(carries[c].start, (SLOT, len(ops) - 1))
+    return Body(tuple(ops), tuple(args), tuple(carries), body.reverse)
 
 
 def components(roots: list[int], reads_fn) -> list[list[int]]:
