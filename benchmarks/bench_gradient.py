@@ -2,8 +2,8 @@
 
 Times are minima of repeats, in microseconds, one thread. ``tape`` is the same by the tape, ``compile ms`` the time from
 function to address without a cache on disk, ``warm ms`` with one. For logistic regression ``floor`` is NumPy's
-``X @ b`` alone, in the faster order of memory. Where JAX is installed (extra ``bench``), ``jax`` is its jitted value and
-gradient inside a ``fori_loop``, written with ``lax.scan`` where there is a loop.
+``X @ b`` alone, in the faster order of memory. Where JAX is installed (extra ``bench``), ``jax us`` is the time of its
+jitted value and gradient inside a ``fori_loop``, written with ``lax.scan`` where there is a loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import probad as pb
-from benchmarks import gradients
+from benchmarks import gradients, gradients_jax
 from benchmarks.native_loop import seconds_per_call
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +54,9 @@ def run(case: str) -> dict[str, float]:
         orders = [np.ascontiguousarray(x), np.asfortranarray(x)]
         figures["floor us"] = 1e6 * min(_least(lambda x=x: x @ z) for x in orders)
         figures["us / floor"] = figures["us"] / figures["floor us"]
+    if gradients_jax.is_installed():
+        figures["jax us"] = 1e6 * gradients_jax.seconds_per_call(name, arguments)
+        figures["jax / us"] = figures["jax us"] / figures["us"]
     with tempfile.TemporaryDirectory() as folder:
         for figure in ("compile ms", "warm ms"):
             figures[figure] = _compile_milliseconds(name, arguments, folder)

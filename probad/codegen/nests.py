@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from probad.codegen.blocks import Blocks
+from probad.codegen.elementary import apply
 from probad.codegen.places import LANES, RESULT, WORK, Buffer, Place, Point
 from probad.codegen.schedule import COLUMNS, LOGS, REDUCTIONS, Task, is_elementwise
 from probad.codegen.segments import Segments, layout_for
@@ -316,7 +317,7 @@ class Nest:
                 product = part if product is None else product * part
             self.reset(task)
             register = self.totals[id(task)]
-            log = self.program.module.call(self.fn, "log", product, inline=not self.unrolled)
+            log = apply(self.fn, "log", [product], inline=not self.unrolled)
             self.fn.store(self.fn.load(register, LANES) + log, register)
 
     def is_row(self, task: Task) -> bool:

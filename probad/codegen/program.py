@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from probad.codegen import linear, recurrences
+from probad.codegen import elementary, linear, recurrences
 from probad.codegen.blocks import pack
 from probad.codegen.dispatch import CARE, MISS, NOT_FINITE, OK
 from probad.codegen.nests import Nest
 from probad.codegen.places import ARGUMENT, DATA, LANES, RESULT, WORK, Buffer, Place, row_major
-from probad.codegen.scalar import Module
+from probad.codegen.text import Module
 from probad.codegen.schedule import REDUCTIONS, VIEWS, schedule
 from probad.ir.capture import STOP
 from probad.ir.graph import LOOP, Graph
@@ -286,9 +286,8 @@ class Program:
         numbers = [self.number(v) for v in values]
         if op == "scale":
             a, p = numbers
-            zero = a * 0.0
-            return a.eq(0.0).either(p.eq(0.0)).select(zero.splat_like(0.0), a * p)
-        return self.module.call(self.fn, op, *numbers, inline=inline)
+            return a.eq(0.0).either(p.eq(0.0)).select(0.0, a * p)
+        return elementary.apply(self.fn, op, numbers, inline=inline)
 
     def condition(self, value):
         """A number as a condition: as `select` reads it, above 1/2."""

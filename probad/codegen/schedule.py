@@ -16,6 +16,7 @@ import numpy as np
 
 from probad.ad.kinds import PARTIALS
 from probad.ad.rules.indexing import is_basic
+from probad.codegen.elementary import has_code
 from probad.codegen.places import ARGUMENT, DATA, RESULT, WORK, Buffer, Place, row_major
 from probad.ir.capture import STOP
 from probad.ir.graph import COLUMN, INPUT, LAST, LOOP, Graph
@@ -38,8 +39,8 @@ ROWS, COLUMNS, GATHER = "rows", "columns", "gather"
 
 
 def is_elementwise(op: str) -> bool:
-    """Whether an operation treats each element on its own."""
-    return op in PARTIALS or op in STEPS or op in SPECIAL
+    """Whether an operation treats each element on its own, and has native code that does so."""
+    return op in STEPS or op in SPECIAL or (op in PARTIALS and has_code(op, len(PARTIALS[op])))
 
 
 @dataclass(eq=False)
