@@ -8,20 +8,23 @@ something needs it as a whole.
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_right
+from collections.abc import Callable
 
 import numpy as np
 
 from probad.ir.capture import STOP, implementation
-from probad.ir.graph import INPUT, NO_PARAMS, Graph, Guard, prune
+from probad.ir.graph import INPUT, NO_PARAMS, Graph, Guard
 from probad.ir.regions import periods
-from probad.ir.sequence import is_elementwise
-from probad.ir.small import RULES, SMALL, elementwise
+from probad.ir.sequence import flat_args, is_elementwise, live_nodes
+from probad.ir.small import RULES, SMALL
 
 LAZY = 1 << 40
 WRITES = 8  # fewer assignments than this are left as they are
 LONG = 96  # operations on small arrays: a program of fewer is left as it is
 REARRANGING = frozenset({"index", "reshape", "transpose", "flip", "broadcast_to", "copy", "stack", "concatenate"})
+FEW = 6  # elements: fewer are dealt with one by one
 BUDGET = 8  # scalars in arrays put together, per node of the graph
 
 
@@ -34,7 +37,6 @@ def resolve_elements(graph: Graph) -> Graph:
     arrays = [k for k, value in enumerate(graph.values) if type(value) is np.ndarray]
     if len(arrays) == sum(type(graph.values[k]) is np.ndarray for k in graph.inputs):
         return graph  # nothing but scalars
-    graph = prune(graph)
     try:
         return Resolver(graph).run()
     except TooLongError:
@@ -45,19 +47,73 @@ class TooLongError(Exception):
     """The program over scalars would be far longer than the one over arrays."""
 
 
-def repeats(graph: Graph) -> bool:
-    """Whether a program works on small arrays over and over."""
-    small = [
-        type(value) is np.ndarray and 0 < value.size <= SMALL and op != INPUT
-        for op, value in zip(graph.ops, graph.values, strict=True)
-    ]
+def repeats(graph: Graph, nodes) -> bool:
+    """Whether a program, of which some nodes are needed, works on small arrays over and over."""
+    ops, args, values = graph.ops, graph.args, graph.values
+    small = [type(values[k]) is np.ndarray and 0 < values[k].size <= SMALL and ops[k] != INPUT for k in nodes]
     if sum(small) < LONG:
         return False
-    forms = [(op, len(args), np.shape(v)) for op, args, v in zip(graph.ops, graph.args, graph.values, strict=True)]
+    forms = [(ops[k], len(args[k]), np.shape(values[k])) for k in nodes]
     codes = {form: code for code, form in enumerate(dict.fromkeys(forms))}
     form = np.array([codes[f] for f in forms], np.uint64)
     tried = periods(form, np.zeros((0, len(form)), np.int64))
     return any(np.mean(form[p:] == form[:-p]) > 0.5 for p in tried)
+
+
+class Scalars:
+    """Appends operations on scalars to a graph; of constants they give constants."""
+
+    def __init__(self, new: Graph):
+        self.new = new
+        self.impls: dict[str, Callable] = {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul}
+
+    def constant(self, value: float) -> int:
+        """The number of a constant."""
+        return self.new.constant(np.float64(value))
+
+    def impl(self, op: str) -> Callable:
+        """The function that an operation stands for."""
+        impl = self.impls.get(op)
+        if impl is None:
+            impl = self.impls[op] = implementation(op, NO_PARAMS)[0]
+        return impl
+
+    def scalar(self, op: str, *args: int) -> int:
+        """Append one operation on numbers."""
+        new = self.new
+        values, constants = new.values, new.constants
+        value = self.impl(op)(*[values[a] if a >= 0 else constants[-a - 1] for a in args])
+        if min(args) < 0:
+            if max(args) < 0:
+                return args[0] if op == STOP else new.constant(value)
+            if op == "multiply":
+                one, x = args if args[0] < 0 else args[::-1]
+                if constants[-one - 1] == 1 and type(values[x]) is type(value):
+                    return x  # 1 * x = x
+        new.ops.append(op)
+        new.args.append(args)
+        new.params.append(NO_PARAMS)
+        new.values.append(value)
+        return len(new.ops) - 1
+
+    def __call__(self, op: str, *arrays) -> np.ndarray:
+        """Append an operation for each element of arrays of numbers, which are broadcast."""
+        new, shape = self.new, arrays[0].shape
+        if len(arrays) > 1:
+            shape = np.broadcast(*arrays).shape
+            arrays = [a if a.shape == shape else a + np.zeros(shape, np.int64) for a in arrays]
+        numbers = [a.ravel().tolist() for a in arrays]
+        smallest = [min(row) for row in numbers]
+        if len(numbers[0]) <= FEW or max(smallest) < 0 or (op == "multiply" and min(smallest) < 0):
+            return np.array([self.scalar(op, *a) for a in zip(*numbers, strict=True)], np.int64).reshape(shape)
+        values, constants = new.values, new.constants
+        plain = [np.array([values[a] if a >= 0 else constants[-a - 1] for a in row]) for row in numbers]
+        start, n = len(new.ops), len(numbers[0])
+        new.ops.extend([op] * n)
+        new.args.extend(zip(*numbers, strict=True))
+        new.params.extend([NO_PARAMS] * n)
+        new.values.extend(list(self.impl(op)(*plain)))
+        return np.arange(start, start + n).reshape(shape)
 
 
 class Resolver:
@@ -73,26 +129,30 @@ class Resolver:
         self.opaque: list[int] = []
         self.single: dict[int, int] = {}
         self.n_stacked = 0
-        self.last_use = [-1] * len(graph)
-        for node, args in enumerate(graph.args):
-            for a in args:
-                if a >= 0:
-                    self.last_use[a] = node
-        for node in graph.roots():
-            if node >= 0:
-                self.last_use[node] = len(graph)
-        self.written = {args[0] for op, args in zip(graph.ops, graph.args, strict=True) if op == "index_set"}
-        self.follows_writes = graph.ops.count("index_set") >= WRITES
-        self.expands = repeats(graph)
+        flat, n_args = flat_args(graph)
+        live = live_nodes(graph, flat, n_args)
+        self.nodes = np.flatnonzero(live).tolist()
+        self.last_use = np.full(len(graph), -1)
+        owner = np.repeat(np.arange(len(graph)), n_args)
+        counts = (flat >= 0) & live[owner]
+        self.last_use[flat[counts]] = owner[counts]  # in order, so that the last one stays
+        self.last_use[[node for node in graph.roots() if node >= 0]] = len(graph)
+        writes = [node for node in self.nodes if graph.ops[node] == "index_set"]
+        self.written = {graph.args[node][0] for node in writes}
+        self.follows_writes = len(writes) >= WRITES
+        self.expands = repeats(graph, self.nodes)
+        self.do = Scalars(self.new)
 
     def run(self) -> Graph:
         """Write everything."""
-        graph, new = self.old, self.new
+        graph, new, number = self.old, self.new, self.number
         with np.errstate(all="ignore"):
-            for node, op in enumerate(graph.ops):
-                if not self.by_elements(node, op):
-                    args = tuple([self.whole(a) for a in graph.args[node]])
-                    self.number[node] = new.add(op, args, graph.params[node], graph.values[node])
+            for node in self.nodes:
+                op, params, value = graph.ops[node], graph.params[node], graph.values[node]
+                is_scalar = type(value) is not np.ndarray and op not in REARRANGING and not self.expands
+                if is_scalar or not self.by_elements(node, op):
+                    args = tuple([a if a < 0 else self.whole(a) for a in graph.args[node]])
+                    number[node] = new.add(op, args, params, value)
         new.inputs = [self.whole(node) for node in graph.inputs]
         new.outputs = [self.whole(node) for node in graph.outputs]
         new.guards = [Guard(self.whole(g.node), g.expected, g.where) for g in graph.guards]
@@ -103,9 +163,7 @@ class Resolver:
         graph = self.old
         args, params, value = graph.args[node], graph.params[node], graph.values[node]
         is_array = type(value) is np.ndarray
-        if not is_array and op not in REARRANGING and not (self.expands and op in RULES):
-            return False
-        if op == INPUT:
+        if op == INPUT or (not is_array and op not in REARRANGING and op not in RULES):
             return False
         codes = None
         if op == "index_set":
@@ -126,7 +184,7 @@ class Resolver:
 
     def is_small(self, node: int) -> bool:
         """Whether an operation is on small arrays alone."""
-        return all(0 < np.size(self.old.value(a)) <= SMALL for a in (node, *self.old.args[node]))
+        return all([0 < self.old.value(a).size <= SMALL for a in (node, *self.old.args[node])])
 
     # --- codes --------------------------------------------------------------------------------------------------------
     def codes(self, number: int, dtype=None) -> np.ndarray | None:
@@ -187,28 +245,17 @@ class Resolver:
         if op == "where":
             types = {np.asarray(self.old.value(a)).dtype for a in args}
             return np.where(params["condition"], *parts) if len(types) == 1 else None
-        numbers = [np.array([self.resolve(c) for c in p.ravel().tolist()], np.int64).reshape(p.shape) for p in parts]
+        numbers = [self.resolved(part) for part in parts]
         if op in RULES:
             return RULES[op](self.do, *numbers, **params)
-        if is_elementwise(op) and not params:
-            return elementwise(self.do, op, numbers)
-        return None
+        return self.do(op, *numbers) if is_elementwise(op) and not params else None
 
-    def do(self, op: str | None, *args) -> int:
-        """Append an operation on scalars, or a constant."""
-        new = self.new
-        if op is None:
-            return new.constant(np.float64(args[0]))
-        if op == STOP and args[0] < 0:
-            return args[0]
-        value = implementation(op, NO_PARAMS)[0](*map(new.value, args))
-        if op == "multiply":  # 1 * x = x
-            for one, x in (args, args[::-1]):
-                if one < 0 and new.value(one) == 1 and new.value(x).dtype == value.dtype:
-                    return x
-        if max(args) < 0:
-            return new.constant(value)
-        return new.add(op, args, NO_PARAMS, value)
+    def resolved(self, codes) -> np.ndarray:
+        """The numbers of some elements."""
+        flat = codes.ravel().tolist()
+        if max(flat) < LAZY:
+            return codes
+        return np.array([self.resolve(c) for c in flat], np.int64).reshape(codes.shape)
 
     # --- from codes to numbers ----------------------------------------------------------------------------------------
     def resolve(self, code: int) -> int:

@@ -60,15 +60,14 @@ class Sequence:
 def flatten(graph: Graph) -> Sequence:
     """Lay out a graph."""
     n = len(graph)
-    n_args = np.fromiter(map(len, graph.args), np.int64, n)
-    flat = np.fromiter(chain.from_iterable(graph.args), np.int64, int(n_args.sum()))
+    flat, n_args = flat_args(graph)
     start = np.cumsum(n_args) - n_args
     codes = {op: code for code, op in enumerate(dict.fromkeys(graph.ops))}
     op = np.fromiter(map(codes.__getitem__, graph.ops), np.int64, n)
     kinds = np.fromiter(map(TYPES.get, map(type, graph.values), repeat(0)), np.int64, n)
     constants = np.fromiter(map(TYPES.get, map(type, graph.constants), repeat(0)), np.int64, len(graph.constants))
     types = np.concatenate([kinds, constants[::-1]])  # so that it can be indexed by numbers of constants, too
-    live = _live(graph, flat, start, n_args)
+    live = live_nodes(graph, flat, n_args)
     array, place = _reads(graph, np.flatnonzero(live & (kinds > 0) & (op == codes.get("index", -1))))
     kept = live & (array < 0)
     node, position = np.flatnonzero(kept), np.cumsum(kept) - 1
@@ -90,8 +89,15 @@ def flatten(graph: Graph) -> Sequence:
     return Sequence(node, np.where(rolls, 4 * op + kinds, -1)[node], kind, ref, position, array, place)
 
 
-def _live(graph: Graph, flat, start, n_args) -> np.ndarray:
+def flat_args(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """The arguments of all nodes in one array, and how many each has."""
+    n_args = np.fromiter(map(len, graph.args), np.int64, len(graph))
+    return np.fromiter(chain.from_iterable(graph.args), np.int64, int(n_args.sum())), n_args
+
+
+def live_nodes(graph: Graph, flat, n_args) -> np.ndarray:
     """Which nodes something needs: the others are taken away in rounds, those that nothing reads first."""
+    start = np.cumsum(n_args) - n_args
     uses = np.bincount(flat[flat >= 0], minlength=len(graph))
     roots = [a for a in (*graph.roots(), *graph.inputs) if a >= 0]
     uses[roots] += 1

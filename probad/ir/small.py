@@ -1,12 +1,12 @@
 """Small arrays written out: each operation on arrays of a few elements as operations on scalars.
 
-An array is an int array of the numbers of its elements, and a rule makes such arrays from such arrays. `do` carries
-out an elementwise operation on numbers and gives the number of the result.
+An array is an int array of the numbers of its elements, and a rule makes such arrays from such arrays. Its first
+argument carries out elementwise operations, ``do(op, *arrays)``, or ``do.scalar(op, *numbers)`` on single elements, and
+``do.constant(x)`` gives the number of a constant.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -14,7 +14,6 @@ import numpy as np
 
 SMALL = 64  # elements
 PRODUCTS = 512  # multiplications in one product of arrays
-Do = Callable[..., int]
 RULES: dict[str, Callable] = {}
 
 
@@ -28,135 +27,116 @@ def rule(*names: str) -> Callable:
     return register
 
 
-def elementwise(do: Do, op: str, arrays) -> np.ndarray:
-    """An elementwise operation on arrays that broadcast."""
-    arrays = np.broadcast_arrays(*arrays)
-    out = [do(op, *numbers) for numbers in zip(*(a.ravel().tolist() for a in arrays), strict=True)]
-    return np.array(out, np.int64).reshape(arrays[0].shape)
-
-
 # --- reductions -------------------------------------------------------------------------------------------------------
 def _reduce(rule_fn: Callable, x, axis, keepdims: bool):
-    """Apply a function of a list of numbers along axes."""
+    """Apply a function that reduces the last of two axes."""
     axes = tuple(range(x.ndim)) if axis is None else axis if type(axis) is tuple else (axis,)
     axes = tuple(sorted(a % x.ndim for a in axes))
     kept = [a for a in range(x.ndim) if a not in axes]
     lined = x.transpose(*kept, *axes).reshape(math.prod(x.shape[a] for a in kept), -1)
-    if not lined.size:
-        return None
-    out = np.array([rule_fn(row) for row in lined.tolist()], np.int64)
-    return out.reshape([1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes])
+    return rule_fn(lined).reshape([1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes])
 
 
-def _chain(do: Do, op: str, numbers) -> int:
-    """Combine numbers one after another."""
-    total, *rest = numbers
-    for number in rest:
-        total = do(op, total, number)
+def _chain(do, op: str, x) -> np.ndarray:
+    """Combine the columns of a table, one after another."""
+    total = x[:, 0]
+    for k in range(1, x.shape[1]):
+        total = do(op, total, x[:, k])
     return total
 
 
-@rule("sum")
-def _sum(do, x, *, axis, keepdims):
-    return _reduce(lambda row: _chain(do, "add", row), x, axis, keepdims)
+def _reduction(name: str, op: str) -> None:
+    @rule(name)
+    def reduce(do, x, *, axis, keepdims):
+        return _reduce(lambda table: _chain(do, op, table), x, axis, keepdims)
 
 
-@rule("prod")
-def _prod(do, x, *, axis, keepdims):
-    return _reduce(lambda row: _chain(do, "multiply", row), x, axis, keepdims)
-
-
-@rule("max")
-def _max(do, x, *, axis, keepdims):
-    return _reduce(lambda row: _chain(do, "maximum", row), x, axis, keepdims)
-
-
-@rule("min")
-def _min(do, x, *, axis, keepdims):
-    return _reduce(lambda row: _chain(do, "minimum", row), x, axis, keepdims)
+for _name, _op in (("sum", "add"), ("prod", "multiply"), ("max", "maximum"), ("min", "minimum")):
+    _reduction(_name, _op)
 
 
 @rule("cumsum")
 def _cumsum(do, x, *, axis):
-    lines = np.moveaxis(x.copy(), axis, -1)
-    for place in np.ndindex(lines.shape[:-1]):
-        lines[place] = list(itertools.accumulate(lines[place].tolist(), lambda a, b: do("add", a, b)))
-    return np.moveaxis(lines, -1, axis)
+    lines = [np.take(x, 0, axis)]
+    for k in range(1, x.shape[axis]):
+        lines.append(do("add", lines[-1], np.take(x, k, axis)))
+    return np.stack(lines, axis)
 
 
 @rule("logsumexp")
 def _logsumexp(do, x, *, axis, keepdims):
     """Log of the sum of exponentials over the largest, which is no matter of derivatives; -inf where every term is."""
+    zero, one, nothing = (np.array(do.constant(c)) for c in (0.0, 1.0, -np.inf))
 
-    def of(row):
-        top = _chain(do, "maximum", [do("stop", a) for a in row])
-        shift = do("select", do("isfinite", top), top, do(None, 0.0))
-        total = _chain(do, "add", [do("exp", do("subtract", a, shift)) for a in row])
-        empty = do("equal", total, do(None, 0.0))
-        return do("add", do("log", do("select", empty, do(None, 1.0), total)),
-                  do("select", empty, do(None, -np.inf), shift))  # fmt: skip
+    def of(table):
+        top = _chain(do, "maximum", do("stop", table))
+        shift = do("select", do("isfinite", top), top, zero)
+        total = _chain(do, "add", do("exp", do("subtract", table, shift[:, None])))
+        empty = do("equal", total, zero)
+        return do("add", do("log", do("select", empty, one, total)), do("select", empty, nothing, shift))
 
     return _reduce(of, x, axis, keepdims)
 
 
 # --- products ---------------------------------------------------------------------------------------------------------
-def _dot(do: Do, a, b) -> int:
-    return _chain(do, "add", [do("multiply", x, y) for x, y in zip(a, b, strict=True)])
-
-
 @rule("matmul")
 def _matmul(do, a, b):
-    if a.ndim > 2 or b.ndim > 2 or a.size * b.size > PRODUCTS * a.shape[-1] or not a.shape[-1]:
+    if a.ndim > 2 or b.ndim > 2 or a.size * b.size > PRODUCTS * a.shape[-1]:
         return None
     rows = np.atleast_2d(a).tolist()
-    columns = np.atleast_2d(b if b.ndim == 1 else b.T).tolist()
-    out = np.array([[_dot(do, row, column) for column in columns] for row in rows], np.int64)
-    return out.reshape(a.shape[:-1] + (b.shape[1:] if b.ndim == 2 else ()))
+    columns = np.atleast_2d(b.T).tolist()
+    out = [_dot(do.scalar, row, column) for row in rows for column in columns]
+    return np.array(out, np.int64).reshape(a.shape[:-1] + (b.shape[1:] if b.ndim == 2 else ()))
+
+
+def _dot(scalar: Callable, a, b) -> int:
+    total = scalar("multiply", a[0], b[0])
+    for x, y in zip(a[1:], b[1:], strict=True):
+        total = scalar("add", total, scalar("multiply", x, y))
+    return total
 
 
 @rule("einsum")
 def _einsum(do, *operands, subscripts):
-    words, _, output = subscripts.partition("->")
+    """All letters are axes of one product, which is summed over those that the output lacks."""
+    words, arrow, output = subscripts.partition("->")
     words = words.split(",")
-    if "." in subscripts or "->" not in subscripts:
+    if "." in subscripts or not arrow:
         return None
     lengths = {c: n for word, x in zip(words, operands, strict=True) for c, n in zip(word, x.shape, strict=True)}
-    summed = sorted(set(lengths) - set(output))
-    if not 0 < math.prod(lengths.values()) <= PRODUCTS:
+    letters = output + "".join(sorted(set(lengths) - set(output)))
+    shape = [lengths[c] for c in letters]
+    if math.prod(shape) > PRODUCTS:
         return None
-
-    def element(at):
-        terms = []
-        for rest in itertools.product(*(range(lengths[c]) for c in summed)):
-            where = {**dict(zip(output, at, strict=True)), **dict(zip(summed, rest, strict=True))}
-            factors = [int(x[tuple(where[c] for c in word)]) for word, x in zip(words, operands, strict=True)]
-            terms.append(_chain(do, "multiply", factors))
-        return _chain(do, "add", terms)
-
-    shape = tuple(lengths[c] for c in output)
-    return np.array([element(at) for at in np.ndindex(shape)], np.int64).reshape(shape)
+    at = dict(zip(letters, np.indices(shape), strict=True))
+    product = None
+    for word, x in zip(words, operands, strict=True):
+        factor = x[tuple(at[c] for c in word)]
+        product = factor if product is None else do("multiply", product, factor)
+    summed = tuple(range(len(output), len(letters)))
+    return _reduce(lambda table: _chain(do, "add", table), product, summed, False) if summed else product
 
 
 # --- matrices of at most two rows -------------------------------------------------------------------------------------
-def _determinant(do: Do, a) -> int:
-    if len(a) == 1:
-        return int(a[0, 0])
-    (a, b), (c, d) = a.tolist()
-    return do("subtract", do("multiply", a, d), do("multiply", b, c))
-
-
 def _is_tiny(a) -> bool:
     return a.ndim == 2 and len(a) in (1, 2)
 
 
+def _determinant(do, a) -> np.ndarray:
+    if len(a) == 1:
+        return a[0, 0]
+    (a, b), (c, d) = a.tolist()
+    return np.array(do.scalar("subtract", do.scalar("multiply", a, d), do.scalar("multiply", b, c)))
+
+
 @rule("det")
 def _det(do, a):
-    return np.array(_determinant(do, a)) if _is_tiny(a) else None
+    return _determinant(do, a) if _is_tiny(a) else None
 
 
 @rule("logabsdet")
 def _logabsdet(do, a):
-    return np.array(do("log", do("absolute", _determinant(do, a)))) if _is_tiny(a) else None
+    return do("log", do("absolute", _determinant(do, a))) if _is_tiny(a) else None
 
 
 @rule("inv")
@@ -165,11 +145,9 @@ def _inv(do, a):
     if not _is_tiny(a):
         return None
     if len(a) == 1:
-        return np.array([[do("divide", do(None, 1.0), int(a[0, 0]))]])
-    determinant = _determinant(do, a)
-    (a, b), (c, d) = a.tolist()
-    adjugate = [[d, do("negative", b)], [do("negative", c), a]]
-    return np.array([[do("divide", x, determinant) for x in row] for row in adjugate])
+        return do("divide", np.array(do.constant(1.0)), a)
+    adjugate = [[a[1, 1], do("negative", a[0, 1])], [do("negative", a[1, 0]), a[0, 0]]]
+    return do("divide", np.array(adjugate), _determinant(do, a))
 
 
 @rule("solve")
@@ -177,21 +155,12 @@ def _solve(do, a, b):
     """Cramer's rule."""
     if not _is_tiny(a) or b.ndim > 2:
         return None
-    columns = np.atleast_2d(b if b.ndim == 1 else b.T).tolist()
-    determinant = _determinant(do, a)
     if len(a) == 1:
-        out = [[do("divide", x, determinant)] for (x,) in columns]
-    else:
-        (p, q), (r, s) = a.tolist()
-        out = [
-            [
-                do("divide", do("subtract", do("multiply", x, s), do("multiply", q, y)), determinant),
-                do("divide", do("subtract", do("multiply", p, y), do("multiply", x, r)), determinant),
-            ]
-            for x, y in columns
-        ]
-    out = np.array(out, np.int64)
-    return out[0] if b.ndim == 1 else out.T
+        return do("divide", b, a[0, 0])
+    determinant = _determinant(do, a)
+    x = do("subtract", do("multiply", b[0], a[1, 1]), do("multiply", a[0, 1], b[1]))
+    y = do("subtract", do("multiply", a[0, 0], b[1]), do("multiply", b[0], a[1, 0]))
+    return do("divide", np.stack([x, y]), determinant)
 
 
 @rule("cholesky")
@@ -199,13 +168,12 @@ def _cholesky(do, a):
     """L L' = A from the lower triangle of A; NaN where there is none."""
     if not _is_tiny(a):
         return None
-    zero = do(None, 0.0)
-    first = do("sqrt", int(a[0, 0]))
+    first = do("sqrt", a[0, 0])
     if len(a) == 1:
-        return np.array([[first]])
-    below = do("divide", int(a[1, 0]), first)
-    rest = do("sqrt", do("subtract", int(a[1, 1]), do("multiply", below, below)))
-    return np.array([[first, zero], [below, rest]])
+        return first.reshape(1, 1)
+    below = do("divide", a[1, 0], first)
+    rest = do("sqrt", do("subtract", a[1, 1], do("multiply", below, below)))
+    return np.array([[first, do.constant(0.0)], [below, rest]])
 
 
 @rule("solve_triangular")
@@ -215,16 +183,11 @@ def _solve_triangular(do, a, b, *, lower, trans):
         return None
     if trans:
         a, lower = a.T, not lower
-    columns = np.atleast_2d(b if b.ndim == 1 else b.T).tolist()
     order = list(range(len(a))) if lower else list(range(len(a)))[::-1]
-    out = []
-    for right in columns:
-        x: dict[int, int] = {}
-        for i in order:
-            total = right[i]
-            for j in x:
-                total = do("subtract", total, do("multiply", int(a[i, j]), x[j]))
-            x[i] = do("divide", total, int(a[i, i]))
-        out.append([x[i] for i in range(len(a))])
-    out = np.array(out, np.int64)
-    return out[0] if b.ndim == 1 else out.T
+    x: dict[int, np.ndarray] = {}
+    for i in order:
+        total = b[i]
+        for j in x:
+            total = do("subtract", total, do("multiply", a[i, j], x[j]))
+        x[i] = do("divide", total, a[i, i])
+    return np.stack([x[i] for i in range(len(a))])
