@@ -182,14 +182,14 @@ class Split:
         return self.outer[k]
 
     def column_value(self, slot: int):
-        """What was seen of a slot of a recurrence."""
+        """What was seen of a slot of a recurrence; placeholders of the right type where nothing was seen."""
+        dtype = self.sample[slot].dtype
         value = self.readers.get((COLUMN, slot))
-        if value is None:
-            dtype = self.sample[slot].dtype
-            value = np.zeros(self.n, dtype) if self.seen is None else self.seen[:, slot].astype(dtype)
-            if self.seen is None and dtype.kind == "f":
-                value[:] = np.nan
-        return value
+        if value is not None and value.dtype == dtype:
+            return value
+        if self.seen is not None:
+            return self.seen[:, slot].astype(dtype)
+        return np.full(self.n, np.nan if dtype.kind == "f" else 0, dtype)
 
     def whole(self, number: int) -> int:
         """An array for what may be a scalar."""

@@ -14,6 +14,7 @@ import numpy as np
 
 SMALL = 64  # elements
 PRODUCTS = 512  # multiplications in one product of arrays
+LARGEST = float(np.finfo(float).max)
 RULES: dict[str, Callable] = {}
 
 
@@ -65,15 +66,18 @@ def _cumsum(do, x, *, axis):
 
 @rule("logsumexp")
 def _logsumexp(do, x, *, axis, keepdims):
-    """Log of the sum of exponentials over the largest, which is no matter of derivatives; -inf where every term is."""
-    zero, one, nothing = (np.array(do.constant(c)) for c in (0.0, 1.0, -np.inf))
+    """The largest m plus log(sum(exp(x - m))), where m is no matter of derivatives.
+
+    In the exponent m is kept finite. The sum is at least 1 unless every term is exp(-inf); then 1/2 stands in for it,
+    which has no derivative.
+    """
+    least, most, half = (np.array(do.constant(c)) for c in (-LARGEST, LARGEST, 0.5))
 
     def of(table):
         top = _chain(do, "maximum", do("stop", table))
-        shift = do("select", do("isfinite", top), top, zero)
+        shift = do("minimum", do("maximum", top, least), most)
         total = _chain(do, "add", do("exp", do("subtract", table, shift[:, None])))
-        empty = do("equal", total, zero)
-        return do("add", do("log", do("select", empty, one, total)), do("select", empty, nothing, shift))
+        return do("add", do("log", do("maximum", total, half)), top)
 
     return _reduce(of, x, axis, keepdims)
 

@@ -3,6 +3,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from probad.ad import grad
+from probad.ir.adjoint import adjoint
 from probad.ir.capture import capture
 from probad.ir.distribute import distribute
 from probad.ir.elements import LONG, repeats, resolve_elements
@@ -190,6 +192,36 @@ def test_operations_on_small_arrays(name):
     for point in (z, 3 * z):
         for g in (graph, rolled):
             np.testing.assert_allclose(evaluate(g, point)[0], [fn(point)], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_of_operations_on_small_arrays(name):
+    def fn(z):
+        x = z[:3]
+        for t in range(LONG):
+            m = np.stack([np.stack([2 + x[0] ** 2, x[1]]), np.stack([x[1], 3 + x[2] ** 2])])
+            x = 0.3 * np.tanh(SMALL[name](x, m)) + 0.1 * z[t]
+        return np.sum(x)
+
+    z = np.random.default_rng(0).normal(size=LONG)
+    graph = distribute(reroll(resolve_elements(capture(fn, z)[0])))
+    for point in (z, 2 * z):
+        (_, gradient), _ = evaluate(distribute(adjoint(graph)), point)
+        np.testing.assert_allclose(gradient, grad(fn)(point), rtol=1e-9, atol=1e-13)
+
+
+def test_gradients_where_a_term_is_the_exponential_of_minus_infinity():
+    def fn(z):
+        a = np.stack([z[0], z[1], z[2]])
+        for t in range(LONG):
+            a = logsumexp(a[:, None] + np.log(np.array([[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])), axis=0) + z[3] * t
+        return a[1] + a[2]
+
+    for z in (np.array([0.0, -np.inf, 0.3, 0.1]), np.array([-np.inf, -np.inf, 0.3, 0.1])):
+        with np.errstate(all="ignore"):
+            graph = distribute(reroll(resolve_elements(capture(fn, z)[0])))
+            assert loops(graph)
+            np.testing.assert_allclose(evaluate(distribute(adjoint(graph)), z)[0][1], grad(fn)(z), rtol=1e-12)
 
 
 def test_logarithms_of_sums_of_nothing():
