@@ -26,7 +26,7 @@ START_SCALES = (0.3, 0.01, 1.0)  # how far from the origin a first path is looke
 
 def is_wanted() -> bool:
     """Whether functions are compiled: the environment variable ``PROBAD_COMPILE=0`` turns it off."""
-    return os.environ.get("PROBAD_COMPILE", "0") != "0"
+    return os.environ.get("PROBAD_COMPILE", "1") != "0"
 
 
 class NativeDensity:

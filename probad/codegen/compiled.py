@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from probad.codegen import host
-from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NEVER, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
+from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
 from probad.codegen.expand import expand
 from probad.codegen.llvm import compile_module
 from probad.codegen.program import Text, aligned, write
@@ -25,7 +25,8 @@ from probad.ir.graph import Graph
 from probad.ir.passes import prepare, prepare_gradient
 
 FIRST_CHECKS = 3  # calls in a row that are compared with the tape
-CHECK_EVERY = 20_000  # calls, on average, between later comparisons
+# Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
+CHECK_AFTER, CHECK_RARELY = 30, 500_000
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
 
 
@@ -224,8 +225,8 @@ class Worker:
     def _check(self, point: np.ndarray, status: int, value: int, result: int) -> None:
         """Compare with the tape, and say when to do it next."""
         self._n_checks += 1
-        later = int(self._random.integers(1, 2 * CHECK_EVERY)) if self._n_checks >= FIRST_CHECKS else 1
-        self._table.check_after(later if CHECK_EVERY else NEVER)
+        later = min(CHECK_AFTER * 4 ** max(0, self._n_checks - FIRST_CHECKS), CHECK_RARELY)
+        self._table.check_after(1 if self._n_checks < FIRST_CHECKS else int(self._random.integers(1, 2 * later)))
         logp, grad = self._compiled.evaluate(point)
         got, slope = float(_array(value, 1)[0]), _array(result, len(point))
         if status == NOT_FINITE:
@@ -247,9 +248,10 @@ def _close(a: float, b: float, tolerance: float) -> bool:
 def _stale(what: str, compiled: float, tape: float, point: np.ndarray) -> StaleTraceError:
     shown = np.array2string(point[:5], precision=4, separator=", ")
     return StaleTraceError(
-        f"The {what} at z = {shown}{'...' if len(point) > 5 else ''} is {tape:.10g} by the function, but {compiled:.10g} "
-        "by the code compiled from it. The function has changed since: it reads a global variable, an array or an "
-        "object that was written to, or draws random numbers. Make the density again, or set PROBAD_COMPILE=0."
+        f"The {what} at z = {shown}{'...' if len(point) > 5 else ''} is {tape:.10g} by the function, but "
+        f"{compiled:.10g} by the code compiled from it. The function has changed since: it reads a global variable, an "
+        "array or an object that was written to, or draws random numbers. Make the density again, or set "
+        "PROBAD_COMPILE=0."
     )
 
 

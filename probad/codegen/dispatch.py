@@ -29,11 +29,23 @@ entry:
   %before = load i64, ptr %p_countdown
   %after = sub i64 %before, 1
   store i64 %after, ptr %p_countdown
-  %n = load i64, ptr %table
   %check = icmp sle i64 %after, 0
-  br i1 %check, label %ask, label %head
+  br i1 %check, label %ask, label %first
+first:
+  %p_address_0 = getelementptr i64, ptr %table, i64 {FIRST}
+  %address_0 = load ptr, ptr %p_address_0
+  %p_context_0 = getelementptr i64, ptr %table, i64 {FIRST + 1}
+  %context_0 = load ptr, ptr %p_context_0
+  %status_0 = call i32 %address_0(ptr %context_0, ptr %z, ptr %value, ptr %result)
+  %missed_0 = icmp sge i32 %status_0, {MISS}
+  br i1 %missed_0, label %others, label %done_0
+done_0:
+  ret i32 %status_0
+others:
+  %n = load i64, ptr %table
+  br label %head
 head:
-  %k = phi i64 [ 0, %entry ], [ %k_next, %next ]
+  %k = phi i64 [ 1, %others ], [ %k_next, %next ]
   %more = icmp slt i64 %k, %n
   br i1 %more, label %try, label %ask
 try:

@@ -13,11 +13,12 @@ import numpy as np
 from probad.ad.box import Box
 from probad.ad.core import PRIMITIVES
 from probad.codegen.schedule import LOGS, ROWS_FROM
-from probad.ir.capture import CALL, CaptureTrace
+from probad.ir.capture import CALL, STOP, CaptureTrace
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, LOOP, SLOT, Body, Carry, Graph, Guard, prune
 
 # Products of up to so many multiplications are written out; larger ones are left to BLAS.
 WRITTEN_OUT = 4096
+SMALLEST = np.finfo(float).tiny
 PRODUCTS_FROM = 64  # terms: from here on logarithms are taken of products
 
 
@@ -175,6 +176,15 @@ def _terms(graph: Graph, number: int, shape, sign: float) -> list[tuple[float, s
     return [(sign, "", number)]
 
 
+def _divide(trace, a, b):
+    """Division by data is multiplication by the reciprocals, where those lose no range."""
+    if b.node >= 0 or not b.shape:
+        return None
+    with np.errstate(all="ignore"):
+        inverse = 1.0 / np.asarray(b.value, dtype=float)
+    return a * inverse if np.isfinite(inverse).all() and (np.abs(inverse) > SMALLEST).all() else None
+
+
 EXPANSIONS: dict[str, Callable] = {
     CALL: _call,
     "where": _where,
@@ -183,4 +193,6 @@ EXPANSIONS: dict[str, Callable] = {
     "einsum": _einsum,
     "cumsum": _cumsum,
     "sum": _sum,
+    "divide": _divide,
+    STOP: lambda trace, x: x,
 }

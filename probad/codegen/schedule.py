@@ -19,14 +19,9 @@ from probad.ad.rules.indexing import is_basic
 from probad.codegen.elementary import has_code
 from probad.codegen.places import ARGUMENT, DATA, RESULT, WORK, Buffer, Place, row_major
 from probad.ir.capture import STOP
-from probad.ir.graph import COLUMN, INPUT, LAST, LOOP, Graph
+from probad.ir.graph import COLUMN, INPUT, LAST, LOOP, STEPS, Graph
 
 SCALAR, VIRTUAL, VIEW, TASK = "scalar", "virtual", "view", "task"
-# Piecewise constant functions that work element by element.
-STEPS = frozenset({"sign", "floor", "ceil", "trunc", "rint", "heaviside", "floor_divide", "signbit", "isfinite",
-                   "isinf", "isnan", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
-                   "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or",
-                   "bitwise_xor", "invert", "astype", "fix", "gammasgn", "isneginf", "isposinf"})  # fmt: skip
 SPECIAL = frozenset({"select", "scale", "copy", STOP})
 LOGS = "sum_of_logs"  # of numbers from 1 to 2, as logarithms of products of many of them
 VIEWS = frozenset({"index", "reshape", "transpose", "broadcast_to", "flip"})

@@ -40,9 +40,11 @@ class Layout:
 
     @classmethod
     def by(cls, key: np.ndarray) -> Layout:
-        """Sorted by a key, groups padded."""
+        """Sorted by a key, groups padded, short groups first."""
         sorting = np.argsort(key, kind="stable")
         _, first, counts = np.unique(key[sorting], return_index=True, return_counts=True)
+        by_length = np.argsort(-(-counts // LANES), kind="stable")  # so that processors foresee the ends of groups
+        first, counts = first[by_length], counts[by_length]
         padded = -(-counts // LANES) * LANES
         starts = np.concatenate([[0], np.cumsum(padded)])
         group = np.repeat(np.arange(len(counts)), padded)

@@ -27,6 +27,12 @@ NO_PARAMS: dict = {}
 SMALL = 4096  # bytes
 INPUT, LOOP, LAST, COLUMN, PULL = "input", "loop", "loop_last", "loop_column", "pull"
 
+# Piecewise constant functions that work element by element.
+STEPS = frozenset({"sign", "floor", "ceil", "trunc", "rint", "heaviside", "floor_divide", "signbit", "isfinite",
+                   "isinf", "isnan", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
+                   "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or",
+                   "bitwise_xor", "invert", "astype", "fix", "gammasgn", "isneginf", "isposinf"})  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Guard:

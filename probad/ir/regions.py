@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from probad.ir.graph import CARRIED, ELEMENT, FIXED, SLOT
 from probad.ir.sequence import ARRAY, CONSTANT, Sequence
 
 FEWEST = 4  # iterations
@@ -17,11 +18,23 @@ TRIED = 8  # periods for each length of match
 
 @dataclass(frozen=True)
 class Region:
-    """Positions `start` to ``start + n * period``, which become a loop of n iterations."""
+    """Positions `start` to ``start + n * period``, which become a loop of n iterations.
+
+    Attributes
+    ----------
+    early : int
+        So many iterations at the beginning read values from before the loop wherever they are, the others where the
+        form of the program has them.
+    starts : dict
+        For ``(slot, lag)``, if `early` is not 0: the kind and reference of the value that the slot had, as it were,
+        so many iterations before the first one.
+    """
 
     start: int
     period: int
     n: int
+    early: int = 0
+    starts: dict = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -31,33 +44,43 @@ class Region:
 
 # --- search -----------------------------------------------------------------------------------------------------------
 def find_regions(sequence: Sequence, n_nodes: int) -> list[Region]:
-    """All loops, in order of position.
+    """All loops, in the order in which they were found.
 
     What is found is taken out, and the rest is searched again with references to it as references to arrays, the
     columns of the loop: so that it does not matter how they are read. `sequence` is changed accordingly: the slots of
-    the regions, in the order in which they were found, are arrays `n_nodes`, ``n_nodes + 1``, ...
+    the regions, one region after the other, are arrays `n_nodes`, ``n_nodes + 1``, ...
     """
     found: list[Region] = []
-    n_columns = 0
+    firsts: list[int] = []
+    n_arrays = n_nodes
     free = np.ones(len(sequence.op), bool)
-    while True:
-        new = _search(sequence, np.flatnonzero(free))
-        if not new:
-            return found
+    while new := _search(sequence, np.flatnonzero(free)):
         for region in new:
             free[region.start : region.end] = False
         for region in new:
-            _refer_to_columns(sequence, region, free, ARRAY + n_nodes + n_columns)
-            n_columns += region.period
+            _refer_to_columns(sequence, region, free, n_arrays)
+            firsts.append(n_arrays)
+            n_arrays += region.period
         found.extend(new)
+    for k, first in enumerate(firsts):
+        for _ in range(LAGS):
+            region = _with_iteration_before(sequence, found[k], free)
+            if region is None:
+                break
+            found[k] = region
+            free[region.start : region.start + region.period] = False
+            sequence.ref[(sequence.kind >= ARRAY + first) & (sequence.kind < ARRAY + first + region.period)] += 1
+    return found
 
 
 def _refer_to_columns(sequence: Sequence, region: Region, free, first: int) -> None:
-    """Make references from outside to the slots of a region references to arrays."""
+    """Make references from outside to the slots of a region references to arrays `first`, ``first + 1``, ..."""
+    for slot in range(region.period):
+        sequence.element_type[first + slot] = sequence.type(region.start + slot)
     for kind, ref in zip(sequence.kind, sequence.ref, strict=True):
         at = np.flatnonzero((kind > 0) & (kind < CONSTANT) & (ref >= region.start) & (ref < region.end) & free)
         iteration, slot = np.divmod(ref[at] - region.start, region.period)
-        kind[at], ref[at] = first + slot, iteration
+        kind[at], ref[at] = ARRAY + first + slot, iteration
 
 
 def _search(sequence: Sequence, free) -> list[Region]:
@@ -204,3 +227,81 @@ def _expressible(sequence: Sequence, region: Region) -> int:
     rises = other & (step > 0)
     room = (start - 1 - first[rises]) // step[rises] + 1  # iterations before it would read from the loop itself
     return int(min(n, lag[far].min(initial=n), room.min(initial=n)))
+
+
+# --- forms of operands ------------------------------------------------------------------------------------------------
+def form(sequence: Sequence, region: Region, slot: int, k: int) -> tuple:
+    """What an operand of a region is.
+
+    Returns
+    -------
+    tuple
+        ``(SLOT, slot)``; ``(CARRIED, slot, lag)``; ``(FIXED,)``, a position that is the same in all iterations; or
+        ``(ELEMENT,)``, which is everything else, constants that are the same and all that is read from arrays included.
+    """
+    start = region.start + region.early * region.period
+    kind, first, later = (x[k, start + slot] for x in (sequence.kind, sequence.ref, sequence.ref[:, region.period :]))
+    if kind > CONSTANT:
+        return (ELEMENT,)
+    if first == later:
+        return (FIXED,)
+    if later - first == region.period:
+        iteration, source = divmod(int(first) - start, region.period)
+        if iteration == 0:
+            return (SLOT, source)
+        if -iteration <= LAGS and -iteration < region.n - region.early:
+            return (CARRIED, source, -iteration)
+    return (ELEMENT,)
+
+
+def _with_iteration_before(sequence: Sequence, region: Region, free) -> Region | None:
+    """The region and the nodes right before it, if they are one more iteration.
+
+    It may read anything in place of values of the iterations before, which are not there.
+    """
+    start, period, new = region.start, region.period, region.start - region.period
+    if new < 0 or not free[new:start].all() or (sequence.op[new:start] != sequence.op[start : start + period]).any():
+        return None
+    kinds, refs = sequence.kind, sequence.ref
+    operands = {
+        (slot, k): form(sequence, region, slot, k)
+        for slot in range(period)
+        for k in range(len(kinds))
+        if kinds[k, start + slot]
+    }
+    carried = {f[1:] for f in operands.values() if f[0] == CARRIED}
+    starts: dict[tuple[int, int], tuple[int, int]] = {}
+    for source, farthest in {slot: max(lag for s, lag in carried if s == slot) for slot, _ in carried}.items():
+        now = [start_of(sequence, region, source, lag) for lag in range(1, farthest + 1)]
+        if now[0] != (sequence.type(start + source), new + source):
+            return None
+        starts.update({(source, lag): now[lag] for lag in range(1, farthest)})
+    for (slot, k), (what, *details) in operands.items():
+        kind, ref = int(kinds[k, new + slot]), int(refs[k, new + slot])
+        if what == CARRIED:
+            if starts.setdefault(tuple(details), (kind, ref)) != (kind, ref):
+                return None
+            if _type(sequence, kind) != sequence.type(start + details[0]):
+                return None
+            continue
+        if kind != kinds[k, start + slot]:
+            return None
+        if what == SLOT and ref != refs[k, start + slot] - period:
+            return None
+        if what == FIXED and ref != refs[k, start + slot]:
+            return None
+        if what != SLOT and kind < CONSTANT and max(ref, refs[k, start + slot : region.end : period].max()) >= new:
+            return None
+    if any(kind < CONSTANT and ref >= new for kind, ref in starts.values()):
+        return None
+    return Region(new, period, region.n + 1, region.early + 1, starts)
+
+
+def start_of(sequence: Sequence, region: Region, slot: int, lag: int) -> tuple[int, int]:
+    """Kind and reference of the value that a slot had, as it were, some iterations before the first one."""
+    regular = sequence.type(region.start + slot), region.start + slot - lag * region.period
+    return region.starts.get((slot, lag), regular)
+
+
+def _type(sequence: Sequence, kind: int) -> int:
+    return sequence.element_type[kind - ARRAY] if kind >= ARRAY else kind % CONSTANT

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, FIXED, LAST, LOOP, SLOT, Body, Carry, Graph, Guard
-from probad.ir.regions import FEWEST, LAGS, Region, find_regions
+from probad.ir.regions import FEWEST, Region, find_regions, form, start_of
 from probad.ir.sequence import ARRAY, CONSTANT, Sequence, flatten
 
 SHORT = 4  # elements: fewer are put into an array one by one
@@ -84,6 +84,12 @@ class Rewriter:
         if self.sequence.array[number] >= 0:
             return self.element(int(self.sequence.array[number]), int(self.sequence.place[number]))
         return self.at(int(self.sequence.position[number]))
+
+    def reference(self, kind: int, ref: int) -> int:
+        """What an operand refers to."""
+        if kind >= ARRAY:
+            return self.element(kind - ARRAY, ref)
+        return ref if kind > CONSTANT else self.at(ref)
 
     def at(self, position: int) -> int:
         """The value of a position."""
@@ -308,32 +314,30 @@ class BodyWriter:
     def operand(self, slot: int, k: int):
         """An operand of the body."""
         region, rewriter = self.region, self.rewriter
+        what, *details = form(self.sequence, region, slot, k)
+        if what == SLOT:
+            return (SLOT, *details)
+        if what == CARRIED:
+            return (CARRIED, self.carry(*details))
         kind = int(self.sequence.kind[k, region.start + slot])
         refs = self.sequence.ref[k, region.start + slot : region.end : region.period]
-        first, step = int(refs[0]), int(refs[1] - refs[0])
-        same = step == 0 and not (refs != first).any()
+        first = int(refs[0])
+        if not (refs != first).any():
+            return (FIXED, self.argument(rewriter.reference(kind, first)))
         if kind >= ARRAY:
-            if same:
-                return (FIXED, self.argument(rewriter.element(kind - ARRAY, first)))
-            return (ELEMENT, self.argument(rewriter.elements(kind - ARRAY, refs)))
-        if kind > CONSTANT:
-            return (FIXED, self.argument(first)) if same else (ELEMENT, self.argument(rewriter.constants(refs)))
-        if same:
-            return (FIXED, self.argument(rewriter.at(first)))
-        if step == region.period:
-            iteration, source = divmod(first - region.start, region.period)
-            if iteration == 0:
-                return (SLOT, source)
-            if -iteration <= LAGS and -iteration < region.n:
-                return (CARRIED, self.carry(source, -iteration))
-        return (ELEMENT, self.argument(rewriter.column(*rewriter.positions(refs))))
+            number = rewriter.elements(kind - ARRAY, refs)
+        elif kind > CONSTANT:
+            number = rewriter.constants(refs)
+        else:
+            number = rewriter.column(*rewriter.positions(refs))
+        return (ELEMENT, self.argument(number))
 
     def carry(self, slot: int, lag: int) -> int:
         """The value that a slot had some iterations ago."""
         key = (slot, lag)
         if key not in self.carry_of:
             following = (SLOT, slot) if lag == 1 else (CARRIED, self.carry(slot, lag - 1))
-            start = self.rewriter.at(self.region.start + slot - lag * self.region.period)
+            start = self.rewriter.reference(*start_of(self.sequence, self.region, slot, lag))
             self.carry_of[key] = len(self.carries)
             self.carries.append(Carry(self.argument(start), following))
         return self.carry_of[key]

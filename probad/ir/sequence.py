@@ -18,6 +18,7 @@ STEPS = frozenset({"sign", "floor", "ceil", "trunc", "rint", "heaviside", "floor
                    "bitwise_xor", "invert", "fix", "gammasgn", "isneginf", "isposinf"})  # fmt: skip
 ELEMENTWISE = STEPS | {"select", "scale", STOP}
 TYPES = {np.float64: 1, np.bool_: 2, np.int64: 3}  # of scalars; 0 is anything else
+ELEMENT_TYPES = {np.dtype(scalar).char: code for scalar, code in TYPES.items()}
 
 # The kind of an operand is 0 where there is none; for a node its type; for a constant its type and CONSTANT; for an
 # element of an array that is read once more for every use, ARRAY and the number of the array.
@@ -46,6 +47,8 @@ class Sequence:
         For each node of the graph its position.
     array, place : (n,) int arrays
         For nodes that read one element, which array and where; -1 for the others.
+    element_type : dict
+        The type of the elements of each array that is read so.
     """
 
     node: np.ndarray
@@ -55,6 +58,11 @@ class Sequence:
     position: np.ndarray
     array: np.ndarray
     place: np.ndarray
+    element_type: dict[int, int]
+
+    def type(self, position: int) -> int:
+        """The type of the result of a node that can be part of a loop."""
+        return int(self.op[position]) % 4
 
 
 def flatten(graph: Graph) -> Sequence:
@@ -86,7 +94,9 @@ def flatten(graph: Graph) -> Sequence:
                                np.where(is_read, ARRAY + array[number], types[number]))  # fmt: skip
         ref[k, at] = np.where(is_constant, number, np.where(is_read, place[number], position[number]))
     # the type of the result tells apart what would otherwise look the same
-    return Sequence(node, np.where(rolls, 4 * op + kinds, -1)[node], kind, ref, position, array, place)
+    op = np.where(rolls, 4 * op + kinds, -1)[node]
+    element_type = {a: ELEMENT_TYPES.get(graph.value(a).dtype.char, 0) for a in set(array.tolist()) - {-1}}
+    return Sequence(node, op, kind, ref, position, array, place, element_type)
 
 
 def flat_args(graph: Graph) -> tuple[np.ndarray, np.ndarray]:

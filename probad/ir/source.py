@@ -227,4 +227,14 @@ def _is_plain(module: Any, op: str, params: dict) -> bool:
     function = getattr(module, op, None)
     if isinstance(function, np.ufunc):
         return not params
-    return module is np and op in ("sum", "prod", "max", "min", "reshape", "transpose", "broadcast_to", "flip", "cumsum")
+    return module is np and op in (
+        "sum",
+        "prod",
+        "max",
+        "min",
+        "reshape",
+        "transpose",
+        "broadcast_to",
+        "flip",
+        "cumsum",
+    )
