@@ -235,7 +235,9 @@ class ReverseTrace(Trace):
         finite the sweep is made again with care. Where outer levels are tracing too, care is taken at once.
         """
         for node, g in seeds:
-            if is_differentiated(g) or (self.tape[node] is not None and is_differentiated(self.tape[node][4])):
+            entry = self.tape[node]
+            y = None if entry is None else entry[4]
+            if (type(g) is Box or type(y) is Box) and (is_differentiated(g) or is_differentiated(y)):
                 return self._sweep(seeds, n_inputs, careful=True)
         cotangents = self._sweep(seeds, n_inputs, careful=False)
         for g in cotangents:
@@ -281,9 +283,9 @@ def _add(cotangents: list, node: int, g) -> None:
 
 def _is_finite(g) -> bool:
     """Whether a cotangent has neither NaN nor infinity; one whose square overflows is suspected of it."""
-    g = raw(g)
     if type(g) is np.ndarray and g.ndim == 1:  # the common case, without a function call of NumPy's
         return math.isfinite(g.dot(g))
+    g = raw(g)
     return math.isfinite(g if type(g) is np.float64 else np.vdot(g, g))
 
 

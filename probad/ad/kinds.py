@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from probad.ad.box import Box, peel
+from probad.ad.constants import SMALL
 from probad.ad.core import PRIMITIVES, Primitive, ReverseTrace
 from probad.errors import UnsupportedFunctionError
 
@@ -112,11 +113,11 @@ class Binary(Primitive):
         if a_kind is np.ndarray:
             if a.dtype is not FLOAT64 and a.dtype.kind in "Oc":
                 return Primitive.__call__(self, a, b)
-            a_value = owner.keep(a)
+            a_value = a.copy("K") if a.nbytes <= SMALL else owner.keep(a)
         elif b_kind is np.ndarray:
             if b.dtype is not FLOAT64 and b.dtype.kind in "Oc":
                 return Primitive.__call__(self, a, b)
-            b_value = owner.keep(b)
+            b_value = b.copy("K") if b.nbytes <= SMALL else owner.keep(b)
         y = self.impl(a_value, b_value)
         tape.append((self, (a_node, b_node), (a_value, b_value), NO_PARAMS, y))
         return Box(y, owner, len(tape) - 1)

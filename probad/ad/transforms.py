@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -62,22 +63,23 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
     numbers = tuple(argnums) if several else (argnums,)
     if any(isinstance(i, str) for i in numbers):
         return by_name(value_and_grad, f, argnums, has_aux=has_aux)
+    n_needed = max((i + 1 if i >= 0 else -i for i in numbers), default=0)
 
     @functools.wraps(f)
     def value_and_grad_of_f(*args, **kwargs):
-        _check_argnums(f, numbers, args)
+        if len(args) < n_needed:
+            _check_argnums(f, numbers, args)
         with REVERSE.get()() as trace:
-            leaves, rebuild = flatten([args[i] for i in numbers] if several else args[argnums])
-            plain = list(map(_input, leaves))
-            boxed = rebuild(list(map(trace.input, plain)))
             new_args = list(args)
             if several:
+                plain, boxed, rebuild = _on_tape(trace, [args[i] for i in numbers])
                 for i, arg in zip(numbers, boxed, strict=True):
                     new_args[i] = arg
             else:
-                new_args[argnums] = boxed
+                plain, new_args[argnums], rebuild = _on_tape(trace, args[argnums])
             out = f(*new_args, **kwargs)
-            out, aux = out if has_aux else (out, None)
+            if has_aux:
+                out, aux = out
             value, node = _output(out, trace)
             if value.shape != ():
                 raise ShapeError(
@@ -86,12 +88,12 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
                 )
             one = ONE if type(value) is np.float64 or not is_foreign(raw(value)) else like.ones(value, ())
             grads = trace.sweep([(node, one)] if node is not None else [], len(plain))
-            grads = rebuild(list(map(_finish, grads, plain)))
+            gradient = rebuild(list(map(_finish, grads, plain)))
             if trace.held is not None:
                 release(trace.held)
             if has_aux:
-                value = (value, map_leaves(lambda leaf: _output(leaf, trace)[0] if _mine(leaf, trace) else leaf, aux))
-        return value, (tuple(grads) if several else grads)
+                value = (value, _unboxed(aux, trace))
+        return value, (tuple(gradient) if several else gradient)
 
     return value_and_grad_of_f
 
@@ -203,6 +205,24 @@ def stop_gradient(x: Any) -> Any:
 
 
 # --- the way in and the way out -------------------------------------------------------------------------------------
+def _on_tape(trace: ReverseTrace, arg):
+    """The leaves of an argument, the argument with boxes in their place, and the way back from leaves to a nest."""
+    if type(arg) is np.ndarray:  # the common case
+        x = _input(arg)
+        return (x,), trace.input(x), _FIRST
+    leaves, rebuild = flatten(arg)
+    plain = list(map(_input, leaves))
+    return plain, rebuild(list(map(trace.input, plain))), rebuild
+
+
+_FIRST = operator.itemgetter(0)
+
+
+def _unboxed(aux, trace: Trace):
+    """The second output of a function, with values in the place of the trace's boxes."""
+    return map_leaves(lambda leaf: _output(leaf, trace)[0] if _mine(leaf, trace) else leaf, aux)
+
+
 def _input(x):
     """An argument as float64, traced by outer levels or not."""
     if type(x) is Box:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from probad.ad.box import Box
 from probad.ad.dispatch import implements
 from probad.ad.functions.diagonals import diagonal
-from probad.ad.functions.operands import as_operand, axes_of
+from probad.ad.functions.operands import FLOAT64, as_operand, axes_of
 from probad.ad.functions.reductions import sum as sum_
 from probad.ad.functions.shapes import moveaxis, ravel, reshape
 from probad.ad.rules import elementwise as e
@@ -24,7 +25,8 @@ def matmul(a, b):
 
 @implements(np.dot)
 def dot(a, b):
-    a, b = as_operand(a), as_operand(b)
+    if not (type(a) is np.ndarray and a.dtype is FLOAT64 and type(b) is Box):  # the common case: data @ coefficients
+        a, b = as_operand(a), as_operand(b)
     n, m = len(a.shape), len(b.shape)
     if 0 < n <= 2 and 0 < m <= 2:
         return la.matmul.__call__(a, b)

@@ -13,17 +13,18 @@ from probad.ad.rules import like
 def _matmul_transpose(k, g, y, values, params):
     """Cotangents of a @ b, with NumPy's rules for vectors and for batches of matrices."""
     a, b = values
-    if len(a.shape) == 1 and len(b.shape) == 1:
+    n_a, n_b = len(a.shape), len(b.shape)
+    if n_b == 1 and n_a == 2 and k == 1:  # the common case: data @ coefficients
+        return g.dot(a) if type(g) is type(a) is np.ndarray else matmul(g, a)
+    if n_a == 1 and n_b == 1:
         return g * (b if k == 0 else a)
-    if len(a.shape) == 1:  # (n,) @ (..., n, m)
+    if n_a == 1:  # (n,) @ (..., n, m)
         if k == 0:
             return unbroadcast((b @ g[..., None])[..., 0], a.shape)
         return unbroadcast(a[:, None] * g[..., None, :], b.shape)
-    if len(b.shape) == 1:  # (..., n, m) @ (m,)
+    if n_b == 1:  # (..., n, m) @ (m,)
         if k == 0:
             return unbroadcast(g[..., None] * b, a.shape)
-        if len(a.shape) == 2:
-            return matmul(g, a)
         return unbroadcast((swap(a) @ g[..., None])[..., 0], b.shape)
     return unbroadcast(g @ swap(b), a.shape) if k == 0 else unbroadcast(swap(a) @ g, b.shape)
 

@@ -22,25 +22,24 @@ def _examples(low=-2.0, high=2.0):
     return examples
 
 
-def spread(g, x, axis, keepdims: bool):
-    """Repeat the reduced `g` along the axes it lost, back to the shape of `x`."""
-    if type(g) is np.float64 and x.size <= 10_000:  # the common case, and a fill is faster than a view
-        out = np.empty(x.shape)
-        out.fill(g)
-        return out
-    shape = x.shape
+def spread(g, shape: tuple, axis, keepdims: bool):
+    """Repeat the reduced `g` along the axes it lost, back to `shape`."""
     if not keepdims and axis is not None:
         axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
         g = reshape(g, shape=tuple(1 if i in axes else n for i, n in enumerate(shape)))
     return broadcast_to(g, shape=shape)
 
 
-sum = linear(
-    "sum",
-    lambda x, *, axis, keepdims: np.add.reduce(x, axis, None, None, keepdims),
-    lambda k, g, y, values, params: spread(g, values[0], **params),
-    _examples(),
-)
+def _sum_transpose(k, g, y, values, params):
+    x = values[0]
+    if type(g) is np.float64 and x.size <= 10_000:  # the common case, and a fill is faster than a view
+        out = np.empty(x.shape)
+        out.fill(g)
+        return out
+    return spread(g, x.shape, **params)
+
+
+sum = linear("sum", np.add.reduce, _sum_transpose, _examples())
 
 
 def _weighted(name, impl, weights_fn, examples):
@@ -48,13 +47,13 @@ def _weighted(name, impl, weights_fn, examples):
 
     def weights(y, values, params):
         x = values[0]
-        return weights_fn(x, spread(y, x, **params), params)
+        return weights_fn(x, spread(y, x.shape, **params), params)
 
     def push(tangents, y, values, params):
         return sum(tangents[0] * weights(y, values, params), **params)
 
     def pull(k, g, y, values, params):
-        return spread(g, values[0], **params) * weights(y, values, params)
+        return spread(g, values[0].shape, **params) * weights(y, values, params)
 
     return Primitive(name, impl, push, pull, examples)
 
