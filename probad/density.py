@@ -312,7 +312,7 @@ class FunctionDensity(LogDensity):
     def fork(self) -> FunctionDensity:
         """An independent density for another thread; compiled code is shared."""
         twin = copy.copy(self)
-        twin._worker = None
+        twin._worker = None if self._worker is None else self._native.worker()
         twin.failure = None
         return twin
 
@@ -335,7 +335,7 @@ class FunctionDensity(LogDensity):
                 return -math.inf
 
     def logp_and_grad(self, z) -> tuple[float, np.ndarray]:
-        """Log density at `z` and its gradient."""
+        """Log density at `z` and its gradient: by compiled code once `address` has been asked for, else by the tape."""
         z = self._point(z)
         if self._worker is not None:
             status, logp, grad = self._worker.logp_and_grad(z)

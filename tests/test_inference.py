@@ -327,7 +327,7 @@ def logp(z):
         threading.Timer(0.05, stop).start()  # the signal comes while the run goes on
     return -0.5 * np.sum(z**2)
 
-density = pb.LogDensity.from_function(logp, 2)
+density = pb.LogDensity.from_function(logp, 2, gradient=lambda z: -z)  # not compiled: Python is called
 with warnings.catch_warnings(record=True) as issued:
     warnings.simplefilter("always")
     {run}
@@ -367,7 +367,7 @@ def test_an_interrupt_through_the_public_function():
             raise KeyboardInterrupt
         return -0.5 * np.sum(z**2)
 
-    density = pb.LogDensity.from_function(logp, 2)
+    density = pb.LogDensity.from_function(logp, 2, gradient=lambda z: -z)  # not compiled: Python is called
     with pytest.warns(SamplingWarning) as issued:
         result = pb.nuts(density, draws=5000, warmup=50, chains=1, seed=1, progress=False)
     assert 0 < result["posterior"].sizes["draw"] < 5000

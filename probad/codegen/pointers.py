@@ -6,7 +6,6 @@ They are found through the tables of pointers that SciPy keeps for Cython, which
 from __future__ import annotations
 
 import ctypes
-import importlib
 import re
 from functools import cache
 
@@ -29,7 +28,9 @@ def _pointer(capsule) -> tuple[int, str]:
 @cache
 def _special() -> dict[tuple[str, int], tuple[int, bool]]:
     """For each function of doubles alone, by name and number of arguments: its address, and whether it takes a flag."""
-    table = importlib.import_module("scipy.special.cython_special").__pyx_capi__
+    from scipy.special import cython_special
+
+    table = cython_special.__pyx_capi__
     found = {}
     for name, capsule in table.items():
         address, signature = _pointer(capsule)
@@ -56,8 +57,10 @@ def library(name: str) -> int:
     CompileError
         If SciPy has no function of that name.
     """
-    for module in ("scipy.linalg.cython_blas", "scipy.linalg.cython_lapack"):
-        capsule = importlib.import_module(module).__pyx_capi__.get(name)
+    from scipy.linalg import cython_blas, cython_lapack  # slow to import, and few models need them
+
+    for module in (cython_blas, cython_lapack):
+        capsule = module.__pyx_capi__.get(name)
         if capsule is not None:
             return _pointer(capsule)[0]
     raise CompileError(f"There is no function {name} in BLAS and LAPACK.")

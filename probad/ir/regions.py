@@ -62,7 +62,8 @@ def find_regions(sequence: Sequence, n_nodes: int) -> list[Region]:
             firsts.append(n_arrays)
             n_arrays += region.period
         found.extend(new)
-    for k, first in enumerate(firsts):
+    for k in sorted(range(len(found)), key=lambda k: found[k].start):  # in order: places in arrays have changed before
+        first = firsts[k]
         for _ in range(LAGS):
             region = _with_iteration_before(sequence, found[k], free)
             if region is None:

@@ -155,8 +155,9 @@ class Rewriter:
     # --- arrays of values from everywhere -----------------------------------------------------------------------------
     def sources(self, numbers) -> tuple[np.ndarray, np.ndarray]:
         """For values of the old graph, which array they are in (-1 for none, -2 for constants) and where."""
-        array = np.where(numbers < 0, -2, self.sequence.array[numbers])
-        place = np.where(numbers < 0, numbers, self.sequence.place[numbers])
+        nodes = np.maximum(numbers, 0)
+        array = np.where(numbers < 0, -2, self.sequence.array[nodes])
+        place = np.where(numbers < 0, numbers, self.sequence.place[nodes])
         rest = np.flatnonzero(array == -1)
         array[rest], place[rest] = self.positions(self.sequence.position[numbers[rest]])
         return array, place

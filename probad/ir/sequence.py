@@ -89,10 +89,11 @@ def flatten(graph: Graph) -> Sequence:
         have = np.flatnonzero(rolls & (n_args > k))
         number = flat[start[have] + k]
         at = position[have]
-        is_constant, is_read = number < 0, array[number] >= 0
+        is_constant, of_node = number < 0, np.maximum(number, 0)
+        is_read = ~is_constant & (array[of_node] >= 0)
         kind[k, at] = np.where(is_constant, CONSTANT + types[number],
-                               np.where(is_read, ARRAY + array[number], types[number]))  # fmt: skip
-        ref[k, at] = np.where(is_constant, number, np.where(is_read, place[number], position[number]))
+                               np.where(is_read, ARRAY + array[of_node], types[number]))  # fmt: skip
+        ref[k, at] = np.where(is_constant, number, np.where(is_read, place[of_node], position[of_node]))
     # the type of the result tells apart what would otherwise look the same
     op = np.where(rolls, 4 * op + kinds, -1)[node]
     element_type = {a: ELEMENT_TYPES.get(graph.value(a).dtype.char, 0) for a in set(array.tolist()) - {-1}}

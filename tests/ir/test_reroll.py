@@ -136,6 +136,19 @@ def test_a_stack_of_slots_is_a_column():
     assert evaluate(graph, z)[0] == [fn(z)]
 
 
+def test_a_stack_of_constants_and_slots():
+    def fn(z):
+        x = [0.5 * k for k in range(20)]
+        for _ in range(40):
+            x.append(np.tanh(x[-1]) * z[0])
+        return np.sum(np.sin(np.stack([*x[:25], *np.arange(30.0), *x[25:]])))
+
+    z = np.array([0.7])
+    graph, _ = one_loop(fn, z)
+    assert graph.ops.count("index") < 8
+    assert evaluate(graph, z)[0] == [fn(z)]
+
+
 def test_what_nothing_needs_is_left_out():
     def fn(z):
         s, dead = z[0], z[1]
