@@ -6,12 +6,14 @@ import re
 
 import numpy as np
 import pytest
+from scipy import special
 
 from probad.ad import PRIMITIVES, grad, jvp, value_and_grad, vjp
+from probad.errors import ConversionError
 from tests.ad.strict import HiddenTransferError, StrictArray
 from tests.contracts import oracles
 
-# Primitives whose numbers are computed element by element in NumPy code of this project: they need the host.
+# Primitives with a derivative that is computed element by element in NumPy code of this project: it needs the host.
 ON_THE_HOST = re.compile(r"gammainc|betainc|zeta|btdtri|chdtriv|gdtri|pdtrik|stdtr")
 
 
@@ -22,7 +24,7 @@ def _to_device(x):
 @pytest.mark.parametrize("name", sorted(PRIMITIVES))
 def test_a_primitive_stays_on_its_device(name):
     if ON_THE_HOST.match(name):
-        with pytest.raises((HiddenTransferError, AttributeError, TypeError)):
+        with pytest.raises(ConversionError, match=r"scipy\.special\.(gammainc|betainc|zeta) in .* host"):
             _compare(name)
     else:
         _compare(name)
@@ -72,3 +74,11 @@ def test_mixing_devices_is_an_error():
     data = np.ones(3)
     with pytest.raises(HiddenTransferError, match="met an array on the device"):
         grad(lambda x: np.sum(x * data))(StrictArray([1.0, 2.0, 3.0]))
+
+
+def test_what_is_left_of_a_function_on_the_host_stays_on_the_device():
+    a, x = np.array([0.7, 2.0]), np.array([0.4, 3.0])
+    for f in (special.gammainc, special.gammaincc, lambda a, x: special.betainc(a, 2.0, x / 4), special.stdtr):
+        expected = grad(lambda x: np.sum(f(a, x)))(x)
+        found = grad(lambda x: np.sum(f(StrictArray(a), x)))(StrictArray(x))
+        np.testing.assert_allclose(found.get(), expected, rtol=1e-13)

@@ -7,15 +7,17 @@ when it is first needed.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 from scipy import special
 
-from probad.ad.box import Box, holds
+from probad.ad.box import Box, holds, is_foreign
 from probad.ad.core import PRIMITIVES, ForwardTrace, peel
 from probad.ad.kinds import POSITIVE, UNIT, elementwise
 from probad.ad.rules import jets, like
+from probad.errors import ConversionError
 
 
 def slope(f, x):
@@ -39,6 +41,26 @@ def _by_region(f, inside, *args):
         part = places[start : start + 2000]
         out.flat[part] = f(*(a.flat[part] for a in args))
     return out
+
+
+def _check_on_host(function: str, parameter: str, args) -> None:
+    """Refuse arrays of other modules where derivatives are computed by code for NumPy arrays."""
+    for a in args:
+        if is_foreign(a):
+            kind = f"{type(a).__module__}.{type(a).__qualname__}"
+            raise ConversionError(
+                f"The derivative of scipy.special.{function} in {parameter} is computed on the host, also inside the "
+                f"functions that are built on it{_BUILT_ON[function]}; got an array of type {kind}. Copy the arguments "
+                "to NumPy before the differentiated function is called (for CuPy by cupy.asnumpy), or hold "
+                f"{parameter} constant by pb.stop_gradient: the other derivatives stay where the data are."
+            )
+
+
+_BUILT_ON = {
+    "gammainc": " (gammaincc, gammaincinv, chdtr, gdtr, pdtr and their inverses)",
+    "betainc": " (betaincc, betaincinv, stdtr, fdtr, bdtr, nbdtr and their inverses)",
+    "zeta": " (zetac)",
+}
 
 
 # --- gamma ----------------------------------------------------------------------------------------------------------
@@ -73,7 +95,10 @@ def _lower_series(k: int, a, x):
     return math.factorial(k) * jets.multiply(jets.exp(front), total)[k, 0]
 
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
+@functools.cache
+def _quadrature() -> tuple:
+    """Nodes and weights of Gauss and Legendre, made when they are first needed."""
+    return np.polynomial.legendre.leggauss(120)
 
 
 def _upper_integral(k: int, a, x):
@@ -82,13 +107,14 @@ def _upper_integral(k: int, a, x):
     for _ in range(20):  # Newton: where the density has fallen by exp(-42)
         excess = reach - (a - 1) * np.log1p(reach / x) - 42.0
         reach = np.maximum(reach - excess / (1 - (a - 1) / (x + reach)), 1e-3)
-    t = x[:, None] + 0.5 * reach[:, None] * (_NODES + 1)
+    nodes, weights = _quadrature()
+    t = x[:, None] + 0.5 * reach[:, None] * (nodes + 1)
     wide = a[:, None]
     density = log_front(wide, t) + np.log(wide / t)
     logs = jets.variable(density, (k, 0), np.log(t) - special.psi(wide))
     for j in range(2, k + 1):
         logs[j, 0] = -special.polygamma(j - 1, wide) / math.factorial(j)
-    return math.factorial(k) * 0.5 * reach * (jets.exp(logs)[k, 0] @ _WEIGHTS)
+    return math.factorial(k) * 0.5 * reach * (jets.exp(logs)[k, 0] @ weights)
 
 
 def gammainc_derivative(k: int, a, x):
@@ -97,6 +123,7 @@ def gammainc_derivative(k: int, a, x):
     if name not in PRIMITIVES:
 
         def impl(a, x):
+            _check_on_host("gammainc", "its shape a", (a, x))
             valid = (x > 0) & np.isfinite(x) & (a > 0)
             with np.errstate(all="ignore"):
                 low = _by_region(lambda a, x: _lower_series(k, a, x), valid & (x < a + 1), a, x)
@@ -197,6 +224,7 @@ def betainc_derivative(i: int, j: int, a, b, x):
     if name not in PRIMITIVES:
 
         def impl(a, b, x):
+            _check_on_host("betainc", "its shapes a and b", (a, b, x))
             valid = (x > 0) & (x < 1) & (a > 0) & (b > 0)
             below = x <= (a + 1) / (a + b + 2)
             with np.errstate(all="ignore"):
@@ -306,6 +334,7 @@ def zeta_derivative(k: int, s, q):
         def impl(s, q):
             if k == 0:
                 return special.zeta(s, q)
+            _check_on_host("zeta", "its exponent s", (s, q))
             return _by_region(lambda s, q: _zeta_jet(k, s, q), (s > 1) & (q > 0), s, q)[()]
 
         def partial_q(y, s, q):  # the derivative of -s zeta(s + 1, q), k times in s
