@@ -34,7 +34,7 @@ def plain(x):
 
 def checkpointed(snapshots):
     """The loop with checkpoints."""
-    return lambda x: pb.ad.checkpointed_loop(step, (x[0], 0.0, x[1]), N_STEPS, snapshots=snapshots)[0]
+    return lambda x: pb.checkpointed_loop(step, (x[0], 0.0, x[1]), N_STEPS, snapshots=snapshots)[0]
 
 
 def cases() -> list[str]:

@@ -26,7 +26,7 @@ def errors(method: str) -> np.ndarray:
     for i, h in enumerate(STEPS):
         if X0 + h != X0:
             try:
-                out[i] = abs(pb.ad.derivative(f, X0, method, step=h) - SLOPE)
+                out[i] = abs(pb.derivative(f, X0, method, step=h) - SLOPE)
             except pb.errors.GradientError:
                 continue
     return out

@@ -67,7 +67,7 @@ def run(case: str) -> dict[str, float]:
     return {
         "expression": size(e),
         "its derivative": size(differentiate(e)),
-        "tape": len(pb.ad.trace_table(program(n), 0.2)) - 1,
+        "tape": len(pb.trace_table(program(n), 0.2)) - 1,
         "derivative at 0.2": float(pb.grad(program(n))(0.2)),
     }
 
