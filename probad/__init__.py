@@ -56,6 +56,8 @@ from probad.density import LogDensity
 from probad.diagnostics import diagnose
 from probad.inference import hmc, nuts, vi
 from probad.model import deterministic, factor, model, sample
+from probad.native import compile
+from probad.show import show
 from probad.stress import stress
 from probad.version import __version__
 
@@ -67,6 +69,7 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "checkpointed_loop",
+    "compile",
     "curl",
     "curried_grad",
     "curried_jvp",
@@ -96,6 +99,7 @@ __all__ = [
     "nuts",
     "root",
     "sample",
+    "show",
     "sparse_hessian",
     "sparse_hessian_plan",
     "sparse_jacobian",

@@ -1,4 +1,4 @@
-"""When a log density is compiled, and what is said when it cannot be.
+"""The way to native code: `compile` for functions, and when log densities are compiled.
 
 Compilation waits until an algorithm asks for an address, so that importing and evaluating by hand stay light. Whatever
 goes wrong with it is a warning: the tape does the same, slower.
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probad.errors import CompileWarning, ProbadError
+from probad.errors import ArgumentError, CompileWarning, ProbadError
 
 if TYPE_CHECKING:
     from probad.codegen.compiled import CompiledDensity, Worker
+    from probad.codegen.function import CompiledFunction
 
-__all__ = ["NativeDensity", "Worker"]
+__all__ = ["NativeDensity", "Worker", "compile"]
 
 START_SCALES = (0.3, 0.01, 1.0)  # how far from the origin a first path is looked for
 
@@ -27,6 +28,43 @@ START_SCALES = (0.3, 0.01, 1.0)  # how far from the origin a first path is looke
 def is_wanted() -> bool:
     """Whether functions are compiled: the environment variable ``PROBAD_COMPILE=0`` turns it off."""
     return os.environ.get("PROBAD_COMPILE", "1") != "0"
+
+
+def compile(fn: Callable) -> CompiledFunction:
+    """Make native code of a function of arrays.
+
+    The function is captured when it is called: once for each combination of shapes, and once for each path that its
+    conditions take. Gradients inside it are compiled with the rest: ``compile(pb.grad(f))``, ``compile(pb.hvp(f))``.
+
+    Parameters
+    ----------
+    fn : callable
+        Of numbers, arrays or nests of them, written in NumPy; returns one, or a nest. What it reads from outside, in
+        globals or in its closure, must not change: what changes is an argument.
+
+    Returns
+    -------
+    CompiledFunction
+        Takes and returns what `fn` does.
+
+    Raises
+    ------
+    StaleTraceError
+        From a call: if the function has changed since it was captured. The first calls and one in a thousand are
+        compared with the function itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = compile(lambda x: np.sum(np.exp(-x * x)))
+    >>> f(np.zeros(3))
+    np.float64(3.0)
+    """
+    if not callable(fn):
+        raise ArgumentError(f"compile takes a function; got {type(fn).__name__}.")
+    from probad.codegen.function import CompiledFunction  # not needed to import probad
+
+    return CompiledFunction(fn, wanted=is_wanted())
 
 
 class NativeDensity:

@@ -1,4 +1,4 @@
-"""`compile`: a NumPy function as native code, with a trace for every path that calls have taken."""
+"""A NumPy function as native code, with a trace for every path that calls have taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from probad.ad.box import Box
 from probad.codegen.compiled import Context, Trace
 from probad.codegen.dispatch import FATAL, MAX_TRACES, OK
-from probad.errors import ArgumentError, CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
+from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
 from probad.ir.capture import capture
 from probad.ir.passes import prepare
 from probad.tree import flatten
@@ -22,42 +22,8 @@ FIRST_CHECKS, CHECK_EVERY = 3, 1000  # calls that are compared with the function
 TOLERANCE = 1e-8
 
 
-def compile(fn: Callable) -> CompiledFunction:  # the name NumPy users know from other packages
-    """Make native code of a function of arrays.
-
-    The function is captured when it is called: once for each combination of shapes, and once for each path that its
-    conditions take. Gradients inside it are compiled with the rest: ``compile(pb.grad(f))``, ``compile(pb.hvp(f))``.
-
-    Parameters
-    ----------
-    fn : callable
-        Of numbers, arrays or nests of them, written in NumPy; returns one, or a nest. What it reads from outside, in
-        globals or in its closure, must not change: what changes is an argument.
-
-    Returns
-    -------
-    CompiledFunction
-        Takes and returns what `fn` does.
-
-    Raises
-    ------
-    StaleTraceError
-        From a call: if the function has changed since it was captured. The first calls and one in a thousand are
-        compared with the function itself.
-
-    Examples
-    --------
-    >>> f = compile(lambda x: np.sum(np.exp(-x * x)))
-    >>> f(np.zeros(3))
-    np.float64(3.0)
-    """
-    if not callable(fn):
-        raise ArgumentError(f"compile takes a function; got {type(fn).__name__}.")
-    return CompiledFunction(fn)
-
-
 class CompiledFunction:
-    """A function that runs as native code; see `compile`.
+    """A function that runs as native code; see `probad.native.compile`.
 
     Attributes
     ----------
@@ -65,9 +31,9 @@ class CompiledFunction:
         How many paths have been compiled.
     """
 
-    def __init__(self, fn: Callable):
+    def __init__(self, fn: Callable, *, wanted: bool = True):
         functools.update_wrapper(self, fn, updated=())
-        self._fn = fn
+        self._fn, self._wanted = fn, wanted
         self._lock = threading.RLock()
         self._paths: dict[tuple, list[_Path]] = {}
         self._plain: set[tuple] = set()  # shapes that run as plain Python
@@ -81,7 +47,7 @@ class CompiledFunction:
     def __call__(self, *args: Any) -> Any:
         """Call the function; traced values make it run as it is written."""
         leaves, rebuild = flatten(args)
-        if Box in map(type, leaves):
+        if not self._wanted or Box in map(type, leaves):
             return self._fn(*args)
         arrays = [np.asarray(leaf, dtype=float) for leaf in leaves]
         key = tuple(a.shape for a in arrays), rebuild([None] * len(leaves)).__repr__()

@@ -123,9 +123,9 @@ def _cholesky(calls: Calls) -> bool:
     calls.call("dpotrf", calls.letter("U"), size, calls.at(calls.out), size, info)
     fn.store(fn.status(1), program.status)
     fn.leave_if(fn.load_i32(info).ne(0), program.failed)
-    with fn.loop(0, n, 1) as rows:  # what is above the diagonal is left as it was
-        with fn.loop(rows.index + 1, n, 1) as columns:
-            program.store(calls.out.buffer, calls.out.offset, rows.index * n + columns.index, fn.constant(0.0))
+    # what is above the diagonal is left as it was
+    with fn.loop(0, n, 1) as rows, fn.loop(rows.index + 1, n, 1) as columns:
+        program.store(calls.out.buffer, calls.out.offset, rows.index * n + columns.index, fn.constant(0.0))
     return True
 
 

@@ -18,8 +18,8 @@ from probad.codegen.blocks import pack
 from probad.codegen.dispatch import CARE, MISS, NOT_FINITE, OK
 from probad.codegen.nests import Nest
 from probad.codegen.places import ARGUMENT, DATA, LANES, RESULT, WORK, Buffer, Place, row_major
-from probad.codegen.text import Module
 from probad.codegen.schedule import REDUCTIONS, VIEWS, schedule
+from probad.codegen.text import Module
 from probad.ir.capture import STOP
 from probad.ir.graph import LOOP, Graph
 

@@ -342,8 +342,8 @@ class Planner:
         """Zeros with values added in. Where every place is written just once they need be neither zeroed nor added."""
         out = self.buffer(node)
         counts = np.zeros(out.shape, np.int64)
-        for a, index in zip(args, indices, strict=True):
-            np.add.at(counts, index, np.ones(np.shape(counts[index]), np.int64))
+        for index in indices:
+            np.add.at(counts, index, 1)
         times = [self.when(a, self.window(node, index)) for a, index in zip(args, indices, strict=True)]
         once = (counts == 1).all()
         kind = "store" if once else "add"

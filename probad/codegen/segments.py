@@ -134,10 +134,10 @@ class Segments:
             self.group = groups.index
             start = program.load_index(self.starts, 0, groups.index)
             stop = program.load_index(self.starts, 1, groups.index)
-            self.heads = {key: program.load_index(self.tables[key], 0, groups.index)
-                          for key, kind in self.kinds.items() if kind != SCATTERED}  # fmt: skip
-            self.constants = {key: fn.splat(program.load(self.base(key), 0, self.heads[key]), LANES)
-                              for key, kind in self.kinds.items() if kind == CONSTANT and key[0] == "gather"}  # fmt: skip
+            listed = [key for key, kind in self.kinds.items() if kind != SCATTERED]
+            self.heads = {key: program.load_index(self.tables[key], 0, groups.index) for key in listed}
+            same = [key for key in listed if self.kinds[key] == CONSTANT and key[0] == "gather"]
+            self.constants = {key: fn.splat(program.load(self.base(key), 0, self.heads[key]), LANES) for key in same}
             zero = fn.splat(fn.constant(0.0), LANES)
             for register in sums.values():
                 fn.store(zero, register)

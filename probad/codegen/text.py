@@ -16,7 +16,8 @@ DOUBLE, VECTOR, FLAG, FLAGS = "double", "<4 x double>", "i1", "<4 x i1>"
 
 def literal(x: float) -> str:
     """A double as LLVM reads it, exactly."""
-    return "0x%016X" % struct.unpack("<Q", struct.pack("<d", float(x)))[0]
+    (bits,) = struct.unpack("<Q", struct.pack("<d", float(x)))
+    return f"0x{bits:016X}"
 
 
 class Value:
@@ -113,11 +114,11 @@ class Value:
         return self._compare("oge", "sge", other)
 
     def both(self, other: Value) -> Value:
-        """This condition and another."""
+        """Both conditions."""
         return self.fn.write(f"and {self.type} {self.name}, {other.name}", self.type)
 
     def either(self, other: Value) -> Value:
-        """This condition or another."""
+        """One of the conditions, or both."""
         return self.fn.write(f"or {self.type} {self.name}, {other.name}", self.type)
 
     def differs(self, other: Value) -> Value:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def resolve_elements(graph: Graph) -> Graph:
     Operations on small arrays are written out if the program is long and repeats itself, so that `probad.ir.reroll`
     can find its loops.
     """
+    graph = select_by_operands(graph)
     arrays = [k for k, value in enumerate(graph.values) if type(value) is np.ndarray]
     if len(arrays) == sum(type(graph.values[k]) is np.ndarray for k in graph.inputs):
         return graph  # nothing but scalars
@@ -45,6 +47,19 @@ def resolve_elements(graph: Graph) -> Graph:
 
 class TooLongError(Exception):
     """The program over scalars would be far longer than the one over arrays."""
+
+
+def select_by_operands(graph: Graph) -> Graph:
+    """The same program, known conditions of choices between scalars as constants, which may differ in a loop."""
+    nodes = [k for k, op in enumerate(graph.ops) if op == "where" and type(graph.values[k]) is not np.ndarray]
+    if not nodes:
+        return graph
+    new = replace(graph, ops=list(graph.ops), args=list(graph.args), params=list(graph.params),
+                  constants=list(graph.constants), _places=dict(graph._places))  # fmt: skip
+    for k in nodes:
+        condition = new.constant(np.bool_(graph.params[k]["condition"]))
+        new.ops[k], new.args[k], new.params[k] = "select", (condition, *graph.args[k]), NO_PARAMS
+    return new
 
 
 def repeats(graph: Graph, nodes) -> bool:
@@ -184,7 +199,7 @@ class Resolver:
 
     def is_small(self, node: int) -> bool:
         """Whether an operation is on small arrays alone."""
-        return all([0 < self.old.value(a).size <= SMALL for a in (node, *self.old.args[node])])
+        return all(0 < self.old.value(a).size <= SMALL for a in (node, *self.old.args[node]))
 
     # --- codes --------------------------------------------------------------------------------------------------------
     def codes(self, number: int, dtype=None) -> np.ndarray | None:

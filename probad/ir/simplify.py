@@ -1,8 +1,8 @@
 """Rewrite graphs by algebra: a table of rules, each with its equation, applied wherever a node is made.
 
 A graph is built anew from its inputs on, through a `Builder` that folds what is constant, finds what has been computed
-already, and asks the rules of an operation whether they know something better. A rule must give the same value wherever
-the original is finite, up to rounding, and the same derivative; what is said to be more stable is finite in more places.
+already, and asks the rules of an operation whether they know something better. A rule must give the same value, up to
+rounding, wherever the original is finite, and the same derivative; what is more stable is finite in more places.
 """
 
 from __future__ import annotations
@@ -292,7 +292,8 @@ _table("power", [
     ("x^3 = x^2 x", lambda b, x, y: _when(b.scalar(y) == 3, lambda: b("multiply", b("square", x), x))),
     ("x^4 = (x^2)^2", lambda b, x, y: _when(b.scalar(y) == 4, lambda: b("square", b("square", x)))),
     ("x^(-1) = 1 / x", lambda b, x, y: _when(b.scalar(y) == -1, lambda: b("divide", b.constant(1.0), x))),
-    ("x^(-2) = 1 / x^2", lambda b, x, y: _when(b.scalar(y) == -2, lambda: b("divide", b.constant(1.0), b("square", x)))),
+    ("x^(-2) = 1 / x^2",
+     lambda b, x, y: _when(b.scalar(y) == -2, lambda: b("divide", b.constant(1.0), b("square", x)))),
     ("x^(1/2) = sqrt(x), except at -inf", lambda b, x, y: _when(b.scalar(y) == 0.5, lambda: b("sqrt", x))),
 ])  # fmt: skip
 _table("square", [("(-x)^2 = x^2", lambda b, x: _when(b.match(x, "negative"), lambda: b("square", b.args(x)[0])))])

@@ -19,7 +19,8 @@ from probad.ad.rules.indexing import is_basic
 from probad.ir.capture import CALL, STOP, implementation
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, FIXED, INPUT, LAST, LOOP, PULL, SLOT, Graph
 
-OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%", "matmul": "@",
+OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%",
+             "matmul": "@",
              "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=",
              "logical_and": "&", "logical_or": "|", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
              "logical_xor": "^"}  # fmt: skip
