@@ -8,7 +8,7 @@ from probad.ir.adjoint import adjoint
 from probad.ir.capture import capture
 from probad.ir.distribute import distribute
 from probad.ir.elements import LONG, repeats, resolve_elements
-from probad.ir.graph import prune
+from probad.ir.graph import Graph, prune
 from probad.ir.reroll import reroll
 from probad.numerics import logsumexp, solve_triangular
 from tests.ir.evaluate import evaluate, loops
@@ -54,6 +54,24 @@ def test_programs_over_scalars_and_long_arrays_are_left_alone():
     assert resolve_elements(captured) is captured
     captured, _ = capture(array, np.zeros(200))
     assert prune(resolve_elements(captured)).ops == prune(captured).ops
+
+
+def test_choices_by_data_do_not_stop_a_loop():
+    kinds = np.random.default_rng(0).integers(0, 2, 60)
+    z = np.random.default_rng(1).normal(size=60)
+    graph = Graph()
+    x, s = graph.add_input(z), graph.constant(0.25)
+    for t in range(60):
+        read = graph.add("index", (x,), {"index": t}, z[t])
+        cosine = graph.add("cos", (read,), {}, np.cos(z[t]))
+        chosen = (z[t], graph.value(s))[kinds[t]]
+        chosen = graph.add("where", (s, cosine), {"condition": kinds[t] == 1}, chosen)
+        s = graph.add("sin", (chosen,), {}, np.sin(graph.value(chosen)))
+    graph.outputs = [s]
+    after = distribute(reroll(resolve_elements(graph)))
+    assert loops(after) == [(60, 2)]
+    for point in (z, 2 * z):
+        np.testing.assert_allclose(evaluate(after, point)[0], evaluate(graph, point)[0], rtol=1e-13)
 
 
 def test_what_was_written_is_what_is_read():
@@ -292,4 +310,4 @@ def test_random_reads_and_writes(program, from_zero):
     captured, _ = capture(fn, z)
     graph = reroll(resolve_elements(captured))
     for point in (z, -z):
-        np.testing.assert_allclose(evaluate(graph, point)[0], [fn(point)], rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(evaluate(graph, point)[0], evaluate(captured, point)[0], rtol=1e-11, atol=1e-12)

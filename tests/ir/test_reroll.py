@@ -78,6 +78,42 @@ def test_lags(lag):
     assert evaluate(graph, z)[0] == [fn(z)]
 
 
+def test_the_first_iterations_may_read_anything():
+    """Constants, elements, other nodes, and columns of other loops in place of earlier iterations."""
+
+    def fn(z):
+        before = [z[0]]
+        for t in range(50):
+            before.append(np.cos(before[-1]) - z[t])
+        x = [0.5, z[3], np.exp(z[4]), before[20]]
+        for t in range(50):
+            x.append(np.sin(x[-1]) * x[-2] + x[-4] * z[t])
+        y = [before[k] for k in (7, 3, 30)]
+        for t in range(50):
+            y.append(np.sin(y[-3]) * x[t + 1] + z[t])
+        return x[-1] + x[-2] + y[-1] + y[-2] + y[-3]
+
+    z = np.random.default_rng(0).normal(size=50)
+    graph = reroll(capture(fn, z)[0])
+    assert [n for n, _ in loops(graph)] == [30, 50, 47]  # before[30] is the last one needed, x[4] the first computed
+    for point in (z, 2 * z):
+        assert evaluate(graph, point)[0] == [fn(point)]
+
+
+def test_first_iterations_that_differ_are_left_out():
+    def fn(z):
+        s, r = z[0], z[1]
+        for t in range(50):
+            s, r = np.sin(s) + (r if t > 0 else s), np.cos(r) * z[t]
+        return s
+
+    z = np.random.default_rng(0).normal(size=50)
+    graph, loop = one_loop(fn, z)
+    assert graph.params[loop]["n"] < 50
+    for point in (z, 2 * z):
+        assert evaluate(graph, point)[0] == [fn(point)]
+
+
 def test_a_lag_beyond_all_bounds_is_still_right():
     def fn(z):
         x = [z[k] for k in range(40)]
