@@ -30,7 +30,9 @@ def fit(f, low, high, degree: int) -> list[float]:
 
 def exp_tail(r):
     """(exp(r) - 1 - r) / r^2."""
-    return mp.nsum(lambda k: r**k / mp.factorial(k + 2), [0, mp.inf]) if abs(r) < mp.mpf("1e-3") else (mp.expm1(r) - r) / r**2
+    if abs(r) < mp.mpf("1e-3"):
+        return mp.nsum(lambda k: r**k / mp.factorial(k + 2), [0, mp.inf])
+    return (mp.expm1(r) - r) / r**2
 
 
 def atanh_tail(z):
@@ -48,6 +50,7 @@ def tables() -> dict[str, list[float]]:
     return {
         "EXP_TAIL": fit(exp_tail, -half_log2, half_log2, 10),
         "ATANH_TAIL": fit(atanh_tail, mp.mpf(0), largest, 7),
+        "ATANH_WIDE": fit(atanh_tail, mp.mpf(0), mp.mpf("1.001") / 9, 11),
         "LOG2_PARTS": [float(high), float(log2 - high)],
     }
 

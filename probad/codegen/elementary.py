@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from probad.codegen import pointers
-from probad.codegen.coefficients import ATANH_TAIL, EXP_TAIL, LOG2_PARTS
+from probad.codegen.coefficients import ATANH_TAIL, ATANH_WIDE, EXP_TAIL, LOG2_PARTS
 from probad.codegen.llvm import c_address
 from probad.codegen.text import LANES, Function, Value
 from probad.errors import CompileError
@@ -179,6 +179,14 @@ def _exp(x: Value) -> Value:
     return ((_tail(r) + 1.0) * a) * b
 
 
+def _exp_below_one(x: Value) -> Value:
+    """exp(x) for x <= 0, in fewer steps one after the other."""
+    x = x.lt(-746.0).select(-746.0, x)
+    shifted, _, r = _reduced(x)
+    a, b = _power_of_two(shifted)
+    return (_tail(r) + 1.0) * (a * b)
+
+
 @_written("expm1")
 def _expm1(x: Value) -> Value:
     """2^n (exp(r) - 1) + (2^n - 1), where the second difference is exact."""
@@ -259,16 +267,23 @@ def _log1p(x: Value) -> Value:
     return x.ge(-1.0).select(out, math.nan)
 
 
+def _log1p_of_part(e: Value) -> Value:
+    """log(1 + e) for e between 0 and 1: 2 atanh(e / (2 + e))."""
+    s = e / (e + 2.0)
+    z = s * s
+    return (s * z).fma(_polynomial(z, ATANH_WIDE), s + s)
+
+
 # --- logistic ---------------------------------------------------------------------------------------------------------
 @_written("expit")
 def _expit(x: Value) -> Value:
-    e = _exp(-x.abs())
+    e = _exp_below_one(-x.abs())
     return x.ge(0.0).select(1.0, e) / (e + 1.0)
 
 
 @_written("log_expit")
 def _log_expit(x: Value) -> Value:
-    return x.minimum(0.0) - _log1p(_exp(-x.abs()))
+    return -((-x).maximum(0.0) + _log1p_of_part(_exp_below_one(-x.abs())))
 
 
 @_written("logit")
@@ -279,14 +294,14 @@ def _logit(x: Value) -> Value:
 
 @_written("logaddexp")
 def _logaddexp(a: Value, b: Value) -> Value:
-    gap = a.eq(b).select(0.0, a - b)
-    return a.maximum(b) + _log1p(_exp(-gap.abs()))
+    out = a.maximum(b) + _log1p_of_part(_exp_below_one(-(a - b).abs()))
+    return a.eq(b).select(a + math.log(2), out)  # also of infinities, which have no difference
 
 
 @_written("logaddexp2")
 def _logaddexp2(a: Value, b: Value) -> Value:
-    gap = a.eq(b).select(0.0, a - b)
-    return a.maximum(b) + _log1p(_exp(gap.abs() * -math.log(2))) * LOG2_E
+    out = a.maximum(b) + _log1p_of_part(_exp_below_one((a - b).abs() * -math.log(2))) * LOG2_E
+    return a.eq(b).select(a + 1.0, out)
 
 
 # --- entropies --------------------------------------------------------------------------------------------------------
