@@ -422,15 +422,29 @@ def _sum(b: Builder, x: int, *, axis, keepdims) -> int | None:
 
 
 def _sum_of_terms(b: Builder, op: str, args, n: float) -> int | None:
-    """sum(x + s) = sum(x) + n s, and of data: n (mean + s), which loses nothing where the two nearly cancel."""
+    """sum(c + s) = n (mean + s) for data c, and sum(x + s) = sum(x) + n s for squares x.
+
+    Of other arrays it is not done: where x and -s nearly cancel, their sums would lose digits that their difference has.
+    """
     x, y = args
     for array, s, order in ((x, y, 1), (y, x, -1)):
         if b.shape(s) == () and b.shape(array):
             if array < 0:
                 mean = b.constant(np.mean(b.graph.value(array)))
                 return b("multiply", b.constant(n), b(op, *(mean, s)[::order]))
-            return b(op, *(b("sum", array, **WHOLE), b("multiply", b.constant(n), s))[::order])
+            if _is_square(b, array):
+                return b(op, *(b("sum", array, **WHOLE), b("multiply", b.constant(n), s))[::order])
     return None
+
+
+def _is_square(b: Builder, x: int) -> bool:
+    """Whether an array is a square, or a scalar times a square."""
+    while b.op(x) in ("negative", "multiply", "divide"):
+        inner = [a for a in b.args(x) if b.shape(a)]
+        if len(inner) != 1:
+            return False
+        x = inner[0]
+    return b.op(x) == "square"
 
 
 def _sum_of_squares(b: Builder, x: int, n: float) -> int | None:
@@ -449,4 +463,4 @@ def _sum_of_squares(b: Builder, x: int, n: float) -> int | None:
     return None
 
 
-_table("sum", [("sum(c x) = c sum(x), sum(x + s) = sum(x) + n s, sum((c - s)^2) = S + n (mean - s)^2", _sum)])
+_table("sum", [("sum(c x) = c sum(x), sum(c + s) = n (mean + s), sum((c - s)^2) = S + n (mean - s)^2", _sum)])
