@@ -463,4 +463,6 @@ def _sum_of_squares(b: Builder, x: int, n: float) -> int | None:
     return None
 
 
-_table("sum", [("sum(c x) = c sum(x), sum(c + s) = n (mean + s), sum((c - s)^2) = S + n (mean - s)^2", _sum)])
+_table("sum", [
+    ("sum(c x) = c sum(x), sum(c + s) = n (mean + s), sum((c - s)^2) = S + n (mean - s)^2", _sum),
+])  # fmt: skip
