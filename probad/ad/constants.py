@@ -23,42 +23,41 @@ def protect(a: np.ndarray, held: list) -> np.ndarray:
     _lock.acquire()  # not `with`, which takes three times as long
     try:
         owner = a
-        while type(owner) is np.ndarray:  # a write through the array behind a view counts as well
-            n = _n_tapes.get(id(owner), 0)
-            if n or owner.flags.writeable:
-                owner.setflags(False)  # by position, which is twice as fast
+        while owner is not None:  # a write through the array behind a view counts as well
+            n = _n_tapes.get(id(owner))
+            if n is None:
+                if owner.flags.writeable:
+                    owner.setflags(False)  # by position, which is twice as fast
+                    _n_tapes[id(owner)] = 1
+                    held.append(owner)
+                elif owner is a:  # read-only from the start
+                    break
+            else:
                 _n_tapes[id(owner)] = n + 1
                 held.append(owner)
-            elif owner is a:  # read-only from the start
-                break
-            owner = owner.base
+            owner = owner.base if type(owner.base) is np.ndarray else None
     finally:
         _lock.release()
     return a
 
 
-class Held(list):
-    """Arrays that have been made read-only for a tape: they are writeable again, at the latest, when it is gone."""
-
-    __slots__ = ()
-
-    def __del__(self):
-        if self:
-            release(self)
-
-
-def release(held: list | None) -> None:
+def release(held: list) -> None:
     """Make writeable again what no tape refers to any more; `held` is emptied."""
-    if not held:
-        return
     _lock.acquire()
     try:
         while held:
             a = held.pop()  # the owner of the memory before its views
-            n = _n_tapes.pop(id(a)) - 1
-            if n:
-                _n_tapes[id(a)] = n
-            else:
+            n = _n_tapes.pop(id(a))
+            if n == 1:
                 a.setflags(True)
+            else:
+                _n_tapes[id(a)] = n - 1
     finally:
         _lock.release()
+
+
+class Held(list):
+    """Arrays that have been made read-only for a tape; they are writeable again when this list is gone."""
+
+    __slots__ = ()
+    __del__ = release

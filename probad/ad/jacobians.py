@@ -16,7 +16,6 @@ import numpy as np
 
 from probad.ad.batch import vmap
 from probad.ad.box import is_foreign, raw
-from probad.ad.constants import release
 from probad.ad.rules import like
 from probad.ad.transforms import (
     REVERSE,
@@ -191,7 +190,7 @@ def jacobian(f: Callable, argnums: int | str | Sequence[int | str] = 0, *, mode:
 
         tape = Tape(chosen, [args[i] for i in numbers])
         blocks = _blocks(tape, mode)
-        release(tape.trace.held)
+        tape.trace.held = None
         rows = [tape.rebuild(row) for row in blocks]
         return tape.out_rebuild([tuple(row) if several else row[0] for row in rows])
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from probad.ad.box import Box, is_foreign, peel, raw
-from probad.ad.constants import release
 from probad.ad.core import ForwardTrace, ReverseTrace, Trace
 from probad.ad.functions import as_operand
 from probad.ad.rules import like
@@ -89,8 +88,7 @@ def value_and_grad(f: Callable, argnums: int | str | Sequence[int | str] = 0, *,
             one = ONE if type(value) is np.float64 or not is_foreign(raw(value)) else like.ones(value, ())
             grads = trace.sweep([(node, one)] if node is not None else [], len(plain))
             gradient = rebuild(list(map(_finish, grads, plain)))
-            if trace.held is not None:
-                release(trace.held)
+            trace.held = None
             if has_aux:
                 value = (value, _unboxed(aux, trace))
         return value, (tuple(gradient) if several else gradient)
