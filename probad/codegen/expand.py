@@ -176,6 +176,14 @@ def _terms(graph: Graph, number: int, shape, sign: float) -> list[tuple[float, s
     return [(sign, "", number)]
 
 
+def _expit(trace, x):
+    """With the exponential in sight, which sums of logarithms have as well."""
+    if not x.shape:
+        return None
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
+
+
 def _divide(trace, a, b):
     """Division by data is multiplication by the reciprocals, where those lose no range."""
     if b.node >= 0 or not b.shape:
@@ -193,6 +201,7 @@ EXPANSIONS: dict[str, Callable] = {
     "einsum": _einsum,
     "cumsum": _cumsum,
     "sum": _sum,
+    "expit": _expit,
     "divide": _divide,
     STOP: lambda trace, x: x,
 }

@@ -337,6 +337,11 @@ def _select(b: Builder, c: int, x: int, y: int) -> int | None:
     """A condition that is known, or does not matter."""
     if x == y and _same(b, x, c):
         return x
+    equal = b.match(c, "equal")
+    if equal and b.scalar(x) is not None and y in equal and _same(b, y, c):
+        other = equal[0] if equal[1] == y else equal[1]
+        if b.scalar(other) == b.scalar(x):
+            return y
     if c < 0:
         condition = np.asarray(b.graph.value(c))
         condition = condition if condition.dtype.kind == "b" else condition > 0.5
@@ -346,7 +351,7 @@ def _select(b: Builder, c: int, x: int, y: int) -> int | None:
     return None
 
 
-_table("select", [("select(true, x, y) = x, select(c, x, x) = x", _select)])
+_table("select", [("select(true, x, y) = x, select(c, x, x) = x, select(x == c, c, x) = x", _select)])
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
