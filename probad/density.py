@@ -10,12 +10,14 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from probad import native
-from probad.ad import is_traced, value_and_grad
+from probad.ad import derivative, is_traced, value_and_grad
+from probad.ad.derivative import METHODS
 from probad.errors import ArgumentError, ParameterError, ShapeError, did_you_mean
 from probad.numerics import as_array
 
@@ -239,8 +241,10 @@ class LogDensity:
             Length of `z`.
         names : sequence of str, optional
             One name per coordinate.
-        gradient : "reverse" or callable
-            Differentiate `fn`, or call ``gradient(z)`` for an array of shape (dim,). With a callable, `fn` may be
+        gradient : str or callable
+            How to differentiate `fn`: ``"reverse"``, by compiled code where there is any; ``"forward"``, ``"central"``,
+            ``"forward-difference"``, ``"five-point"``, ``"richardson"`` or ``"complex"``, see `probad.derivative`. Or
+            a function: ``gradient(z)`` is called for an array of shape (dim,). With a callable, `fn` may be
             any code: it sees plain numbers only.
 
         Examples
@@ -269,13 +273,26 @@ class FunctionDensity(LogDensity):
         super().__init__(dim, names=names, variables=variables)
         if not callable(fn):
             raise ArgumentError(f"A log density is made from a function of one vector; got {type(fn).__name__}.")
-        if gradient != "reverse" and not callable(gradient):
-            raise ArgumentError(f"gradient must be 'reverse' or a function of one vector; got {gradient!r}.")
         self._fn = fn
-        self._gradient_fn = None if gradient == "reverse" else gradient
+        self._gradient_fn = self._find_gradient(gradient)
         self._both_fn = value_and_grad(self._scalar)
         self._native = native.NativeDensity(self._scalar, self._by_tape, self.dim)
         self._worker: native.Worker | None = None
+
+    def _find_gradient(self, gradient) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The function that gives the gradient; None for reverse mode, which gives the value as well."""
+        if callable(gradient):
+            return gradient
+        if gradient not in METHODS:
+            known = ", ".join(map(repr, METHODS))
+            raise ArgumentError(f"gradient must be one of {known}, or a function of one vector; got {gradient!r}.")
+        return None if gradient == "reverse" else partial(derivative, self._scalar, method=gradient)
+
+    def with_gradient(self, gradient: str | Callable[[np.ndarray], np.ndarray]) -> FunctionDensity:
+        """The same log density with another way to its gradient; see `LogDensity.from_function`."""
+        twin = copy.copy(self)
+        twin._gradient_fn, twin._worker = twin._find_gradient(gradient), None
+        return twin
 
     @property
     def function(self) -> Callable[[Any], Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from probad import output
-from probad.density import LogDensity
+from probad.density import FunctionDensity, LogDensity
 from probad.diagnostics import warn_about
 from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
 from probad.mcmc import HMC, NUTS, prepare, sample_chains
@@ -33,6 +33,7 @@ def nuts(
     cores: int | None = None,
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
+    gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
     progress: bool = True,
 ):
     """Draw from the posterior by the No-U-Turn sampler.
@@ -62,6 +63,10 @@ def nuts(
         Whether the result has the groups ``warmup_posterior`` and ``warmup_sample_stats``.
     keep_unconstrained : bool
         Whether it has the group ``unconstrained_posterior``: the sampler's own coordinates, in one variable ``z``.
+    gradient : str or callable
+        How to differentiate the log density: ``"reverse"``, or for comparison ``"forward"``, ``"central"``,
+        ``"forward-difference"``, ``"five-point"``, ``"richardson"``, ``"complex"``, or a function of the unconstrained
+        vector.
     progress : bool
         Whether to show a progress bar.
 
@@ -81,7 +86,7 @@ def nuts(
         For a Ctrl-C during warm-up, when there are no draws yet.
     """
     prepare()  # meanwhile the model is read
-    density = as_density(model, "nuts")
+    density = as_density(model, "nuts", gradient)
     algorithm = NUTS(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
@@ -103,6 +108,7 @@ def hmc(
     cores: int | None = None,
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
+    gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
     progress: bool = True,
 ):
     """Draw from the posterior by Hamiltonian Monte Carlo with trajectories of fixed length.
@@ -113,7 +119,9 @@ def hmc(
         Leapfrog steps per draw.
     trajectory_length : float, optional
         Or the length of a trajectory, in units of the metric (pi / 2 by default); its steps follow the step size.
-    model, draws, warmup, chains, seed, target_accept, metric, init, cores, keep_warmup, keep_unconstrained, progress
+    model, draws, warmup, chains, seed, target_accept, metric, init, cores, keep_warmup, keep_unconstrained
+        As for `nuts`.
+    gradient, progress
         As for `nuts`.
 
     Returns
@@ -121,7 +129,7 @@ def hmc(
     arviz.InferenceData or xarray.DataTree
     """
     prepare()  # meanwhile the model is read
-    density = as_density(model, "hmc")
+    density = as_density(model, "hmc", gradient)
     algorithm = HMC(n_steps=n_steps, trajectory_length=trajectory_length, target_accept=target_accept, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
@@ -298,7 +306,7 @@ class Approximation:
         return f"<{self._fit.family.name} approximation, {self.density.dim} coordinates: {level}, {state}>"
 
 
-def as_density(model, function: str = "nuts") -> LogDensity:
+def as_density(model, function: str = "nuts", gradient="reverse") -> LogDensity:
     """The log density of a bound model, or a log density as it is; anything else is an error that says what to do.
 
     Parameters
@@ -306,9 +314,15 @@ def as_density(model, function: str = "nuts") -> LogDensity:
     model : BoundModel or LogDensity
     function : str
         The public function that was called, for the message.
+    gradient : str or callable
+        As for `LogDensity.from_function`.
     """
     if isinstance(model, BoundModel):
-        return model.density()
+        model = model.density()
+    if isinstance(model, FunctionDensity) and gradient != "reverse":
+        return model.with_gradient(gradient)
+    if isinstance(model, LogDensity) and gradient != "reverse":
+        raise ArgumentError(f"{type(model).__name__} has a gradient of its own; gradient= is for models and functions.")
     if isinstance(model, Model):
         raise ArgumentError(f"{model!r} has no data yet. Call it with them first: pb.{function}(model(data, ...)).")
     if isinstance(model, LogDensity):

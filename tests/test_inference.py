@@ -394,3 +394,29 @@ def test_the_model_of_the_example_has_the_reference_posterior():
     for name, (mean, sd) in eight_schools.reference().items():
         error = np.abs(result["posterior"][name].values.mean(axis=(0, 1)) - mean) / sd
         assert np.max(error) < 0.25, name
+
+
+@pytest.mark.parametrize(
+    "gradient", ["forward", "central", "forward-difference", "five-point", "richardson", "complex"]
+)
+def test_gradients_by_other_methods(gradient):
+    model = _regression()
+    density = model.density()
+    z = np.linspace(-0.5, 0.5, density.dim)
+    expected = density.logp_and_grad(z)[1]
+    got = density.with_gradient(gradient).logp_and_grad(z)[1]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+    post = _quietly(pb.nuts, model, draws=20, warmup=20, chains=1, seed=1, progress=False, gradient=gradient)
+    assert np.isfinite(post["posterior"]["a"].values).all()
+
+
+def test_a_gradient_of_no_kind():
+    with pytest.raises(ArgumentError, match="gradient must be one of 'reverse', .*; got 'magic'"):
+        pb.nuts(_regression(), gradient="magic", progress=False)
+
+    class Own(pb.LogDensity):
+        def logp_and_grad(self, z):
+            return -0.5 * float(z @ z), -z
+
+    with pytest.raises(ArgumentError, match="Own has a gradient of its own"):
+        pb.nuts(Own(2), gradient="central", progress=False)

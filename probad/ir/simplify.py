@@ -351,7 +351,7 @@ def _select(b: Builder, c: int, x: int, y: int) -> int | None:
     return None
 
 
-_table("select", [("select(true, x, y) = x, select(c, x, x) = x, select(x == c, c, x) = x", _select)])
+_table("select", [("select(true, x, y) = x = select(c, x, x), select(x == c, c, x) = x", _select)])
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
@@ -429,7 +429,7 @@ def _sum(b: Builder, x: int, *, axis, keepdims) -> int | None:
 def _sum_of_terms(b: Builder, op: str, args, n: float) -> int | None:
     """sum(c + s) = n (mean + s) for data c, and sum(x + s) = sum(x) + n s for squares x.
 
-    Of other arrays it is not done: where x and -s nearly cancel, their sums would lose digits that their difference has.
+    Of other arrays it is not done: where x and -s nearly cancel, their sums would lose digits that x + s has.
     """
     x, y = args
     for array, s, order in ((x, y, 1), (y, x, -1)):
