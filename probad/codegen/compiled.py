@@ -18,7 +18,8 @@ from probad.codegen import host
 from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
 from probad.codegen.expand import expand
 from probad.codegen.llvm import compile_module
-from probad.codegen.program import Text, aligned, write
+from probad.codegen.places import aligned
+from probad.codegen.program import Text, write
 from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
 from probad.ir.capture import capture
 from probad.ir.graph import Graph

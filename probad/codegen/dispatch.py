@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from probad.codegen.llvm import Native, compile_module
+from probad.codegen.places import aligned
 
 OK, NOT_FINITE, FATAL, MISS, CARE = 0, 1, 2, 3, 4  # the last two never leave the dispatcher
 MAX_TRACES = 64
@@ -93,7 +94,8 @@ class Table:
     """
 
     def __init__(self, ask: Callable[[int, int, int], int]):
-        self._memory = np.zeros(FIRST + 2 * MAX_TRACES, np.int64)
+        self._memory = aligned(FIRST + 2 * MAX_TRACES).view(np.int64)  # threads must not share a line of the cache
+        self._memory[:] = 0
         self._callback = SIGNATURE(lambda table, z, value, result: ask(z, value, result))
         self._kept: list = []
         self._memory[CALLBACK] = ctypes.cast(self._callback, ctypes.c_void_p).value

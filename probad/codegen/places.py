@@ -130,3 +130,10 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _tuple(x) -> tuple:
     return x if type(x) is tuple else (x,)
+
+
+def aligned(n: int) -> np.ndarray:
+    """Memory for n doubles that begins at a multiple of 64 bytes, and shares no such piece with anything else."""
+    raw = np.empty(n + 16)
+    start = (-raw.ctypes.data % 64) // 8
+    return raw[start : start + n]

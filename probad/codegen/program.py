@@ -17,7 +17,7 @@ from probad.codegen import elementary, linear, recurrences
 from probad.codegen.blocks import pack
 from probad.codegen.dispatch import CARE, MISS, NOT_FINITE, OK
 from probad.codegen.nests import Nest
-from probad.codegen.places import ARGUMENT, DATA, LANES, RESULT, WORK, Buffer, Place, row_major
+from probad.codegen.places import ARGUMENT, DATA, LANES, RESULT, WORK, Buffer, Place, aligned, row_major
 from probad.codegen.schedule import REDUCTIONS, VIEWS, schedule
 from probad.codegen.text import Module
 from probad.ir.capture import STOP
@@ -183,21 +183,20 @@ class Program:
         register = fn.alloca(LANES)
         fn.store(fn.splat(fn.constant(0.0), LANES), register)
 
-        def look(i, lanes):
-            x = fn.load(fn.element(self.result_out, i), lanes)
-            x = x if lanes == LANES else fn.splat(x, LANES)
-            fn.store(fn.load(register, LANES) + x * fn.splat(fn.constant(0.0), LANES), register)
+        def look(i):
+            x = fn.load(fn.element(self.result_out, i), LANES)
+            fn.store(fn.load(register, LANES) + x * 0.0, register)
 
         n_whole = n // LANES * LANES
         if n_whole > ON_STACK:
             with fn.loop(0, n_whole, LANES) as loop:
-                look(loop.index, LANES)
+                look(loop.index)
         else:
             for i in range(0, n_whole, LANES):
-                look(i, LANES)
-        for i in range(n_whole, n):
-            look(i, 1)
+                look(i)
         total = fn.load(register, LANES).sum()
+        for i in range(n_whole, n):
+            total = total + fn.load(fn.element(self.result_out, i)) * 0.0
         fn.ret(total.eq(fn.constant(0.0)).choose_status(OK, CARE))
         fn.start(self.miss)
         fn.ret(fn.status(MISS))
@@ -424,10 +423,3 @@ class Program:
             recurrences.emit(self, task.value)
         else:
             linear.emit(self, task.value)
-
-
-def aligned(n: int) -> np.ndarray:
-    """Memory for n doubles that begins at a multiple of 64 bytes."""
-    raw = np.empty(n + 8)
-    start = (-raw.ctypes.data % 64) // 8
-    return raw[start : start + n]

@@ -141,8 +141,10 @@ class Segments:
             zero = fn.splat(fn.constant(0.0), LANES)
             for register in sums.values():
                 fn.store(zero, register)
-            with fn.loop(start, stop, LANES) as vectors:
+            last = stop - LANES  # only the last vector of a group has padding
+            with fn.loop(start, last, LANES) as vectors:
                 self.vector(vectors.index, vectors.index - start)
+            self.vector(last, last - start, is_last=True)
             nest.take_logs()
             for task in nest.tasks:
                 if id(task) in sums:
@@ -160,7 +162,7 @@ class Segments:
         nest = self.nest
         return nest.schedule.place(nest.graph.args[key[1]][0]).buffer
 
-    def vector(self, position, within) -> None:
+    def vector(self, position, within, *, is_last: bool = False) -> None:
         """Four neighbouring elements of a group."""
         fn, program, nest = self.fn, self.program, self.nest
         self.position, self.within = position, within
@@ -177,7 +179,7 @@ class Segments:
                 memo[key[1]] = nest.typed(key[1], value)
             elif key[0] == "gather":
                 memo[key[1]] = nest.typed(key[1], self.gather(key))
-        mask = program.load(self.real, 0, position, LANES).ne(0.0) if self.real else None
+        mask = program.load(self.real, 0, position, LANES).ne(0.0) if self.real and is_last else None
         for task in nest.tasks:
             value = nest.double(nest.value(task.value, None, LANES))
             if mask is not None:
