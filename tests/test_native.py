@@ -29,6 +29,11 @@ def check(density, z, tolerance=1e-12):
     np.testing.assert_allclose(slope, grad, rtol=tolerance, atol=tolerance * (1 + np.max(np.abs(grad))))
 
 
+def _check_all(density, points):
+    for z in points:
+        check(density, z)
+
+
 def n_traces(density) -> int:
     return len(density._native._compiled.traces)
 
@@ -63,9 +68,9 @@ def test_too_many_paths_run_on_the_tape_with_one_warning():
 
     density = compiled(logp, 8)
     rng = np.random.default_rng(0)
+    points = rng.normal(size=(400, 8))
     with pytest.warns(CompileWarning, match="more than 64 different paths") as issued:
-        for _ in range(400):
-            check(density, rng.normal(size=8))
+        _check_all(density, points)
     assert n_traces(density) == 64
     assert len(issued) == 1
 
@@ -112,10 +117,14 @@ def test_no_stale_gradient_in_a_million_calls_across_branches():
 
 
 # --- what guards cannot see -------------------------------------------------------------------------------------------
+def _evaluate_often(density, n):
+    for _ in range(n):
+        density.logp_and_grad(np.array([0.5, 1.0]))
+
+
 def _until_stale(density, n=200_000):
     with pytest.raises(StaleTraceError, match="changed since"):
-        for _ in range(n):
-            density.logp_and_grad(np.array([0.5, 1.0]))
+        _evaluate_often(density, n)
 
 
 def test_a_global_that_changes_is_noticed():
@@ -139,8 +148,7 @@ def test_a_random_number_is_noticed_at_once():
     rng = np.random.default_rng(3)
     density = compiled(lambda z: -np.sum(z**2) + rng.normal(), 2)
     with pytest.raises(StaleTraceError):
-        for _ in range(3):
-            density.logp_and_grad(np.array([0.5, 1.0]))
+        _evaluate_often(density, 3)
 
 
 def test_a_test_of_types_sees_what_the_tape_sees():

@@ -105,18 +105,19 @@ CASES = {
     "outer and trace": (lambda z: np.trace(np.outer(z[:4], z[4:])) + np.sum(np.kron(z[:2], z[2:4])), 8),
     "Cholesky": (lambda z: np.sum(np.log(np.diag(np.linalg.cholesky(spd(z, 5))))), 25),
     "Cholesky, all elements": (lambda z: np.sum(np.linalg.cholesky(spd(z, 9)) ** 3), 81),
-    "triangular": (lambda z: np.sum(numerics.solve_triangular(np.linalg.cholesky(spd(z, 5)), z[:5], lower=True) ** 2), 25),
+    "triangular": (
+        lambda z: np.sum(numerics.solve_triangular(np.linalg.cholesky(spd(z, 5)), z[:5], lower=True) ** 2), 25),
     "triangular, transposed": (
-        lambda z: np.sum(numerics.solve_triangular(np.linalg.cholesky(spd(z, 4)), matrix(z, 4, 3), lower=True, trans=True)
-                         ** 2), 16),
+        lambda z: np.sum(
+            numerics.solve_triangular(np.linalg.cholesky(spd(z, 4)), matrix(z, 4, 3), lower=True, trans=True) ** 2), 16),
     "upper triangular": (
         lambda z: np.sum(numerics.solve_triangular(np.linalg.cholesky(spd(z, 4)).T, z[:4], lower=False) ** 2), 16),
     "solve": (lambda z: np.sum(np.linalg.solve(spd(z, 4), z[:4]) ** 2), 16),
     "inverse and determinant": (lambda z: np.sum(np.linalg.inv(spd(z, 3))) + np.linalg.slogdet(spd(z, 3))[1], 9),
     "eigenvalues": (lambda z: np.sum(np.linalg.eigvalsh(spd(z, 3)) ** 2), 9),
     "special functions": (
-        lambda z: np.sum(special.gammaln(1 + z**2) + special.erf(z) + special.ndtr(z) + special.expit(z) + np.log1p(z**2)),
-        37),
+        lambda z: np.sum(special.gammaln(1 + z**2) + special.erf(z) + special.ndtr(z) + special.expit(z))
+        + np.sum(np.log1p(z**2)), 37),
     "a function of SciPy's": (lambda z: np.sum(special.gammainc(1.5, 1 + z**2) + special.j0(z)), 6),
     "a gradient inside": (lambda z: np.sum(pb.grad(lambda x: np.sum(np.tanh(x) ** 3))(z) ** 2), 11),
     "one's own derivative": (
