@@ -40,6 +40,11 @@ def atanh_tail(z):
     return mp.nsum(lambda k: 2 * z**k / (2 * k + 3), [0, mp.inf])
 
 
+def log1p_tail(e):
+    """log(1 + e) / e."""
+    return mp.log1p(e) / e if e else mp.mpf(1)
+
+
 def tables() -> dict[str, list[float]]:
     """All coefficients by name."""
     mp.mp.dps = 50
@@ -50,7 +55,7 @@ def tables() -> dict[str, list[float]]:
     return {
         "EXP_TAIL": fit(exp_tail, -half_log2, half_log2, 10),
         "ATANH_TAIL": fit(atanh_tail, mp.mpf(0), largest, 7),
-        "ATANH_WIDE": fit(atanh_tail, mp.mpf(0), mp.mpf("1.001") / 9, 11),
+        "LOG1P_TAIL": fit(log1p_tail, mp.mpf(0), mp.mpf(1), 20),
         "LOG2_PARTS": [float(high), float(log2 - high)],
     }
 

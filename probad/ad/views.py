@@ -44,7 +44,7 @@ class View:
 
 
 def _strides(x):
-    return getattr(peel(x), "strides", None)
+    return getattr(raw(x), "strides", None)
 
 
 def view_of(primitive, base, params: dict, y) -> View | None:

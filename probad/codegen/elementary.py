@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from probad.codegen import pointers
-from probad.codegen.coefficients import ATANH_TAIL, ATANH_WIDE, EXP_TAIL, LOG2_PARTS
+from probad.codegen.coefficients import ATANH_TAIL, EXP_TAIL, LOG1P_TAIL, LOG2_PARTS
 from probad.codegen.llvm import c_address
 from probad.codegen.text import LANES, Function, Value
 from probad.errors import CompileError
@@ -268,10 +268,8 @@ def _log1p(x: Value) -> Value:
 
 
 def _log1p_of_part(e: Value) -> Value:
-    """log(1 + e) for e between 0 and 1: 2 atanh(e / (2 + e))."""
-    s = e / (e + 2.0)
-    z = s * s
-    return (s * z).fma(_polynomial(z, ATANH_WIDE), s + s)
+    """log(1 + e) for e between 0 and 1: without a division, for which others would wait."""
+    return e * _polynomial(e, LOG1P_TAIL)
 
 
 # --- logistic ---------------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ class Backward:
 
     def __init__(self, sweep: Sweep, node: int, body: Body, args, n: int):
         self.sweep, self.node, self.body, self.outer, self.n = sweep, node, body, args, n
-        self.inner = CaptureTrace(Graph())
+        self.inner = CaptureTrace(Graph(), settles=True)
         self.sources: list[Operand] = []  # where each input of the inner graph comes from
         self.args: list[int] = []  # arguments of the new loop
         self.places: dict[tuple, int] = {}

@@ -41,16 +41,19 @@ class CaptureTrace(Trace):
     calls : bool
         Whether functions with derivative rules of their own stay one operation, for the adjoint to find, or are
         captured like any other.
+    settles : bool
+        Whether a choice between scalars by a plain condition is settled. In a loop over data it may turn out otherwise
+        the next time, and all iterations must look the same.
     """
 
-    __slots__ = ("calls", "graph", "held")
+    __slots__ = ("calls", "graph", "held", "settles")
     differentiates = False
     answers = True
 
-    def __init__(self, graph: Graph | None = None, *, calls: bool = True):
+    def __init__(self, graph: Graph | None = None, *, calls: bool = True, settles: bool = False):
         super().__init__()
         self.graph = Graph() if graph is None else graph
-        self.calls = calls
+        self.calls, self.settles = calls, settles
         self.held: list = []
 
     def __exit__(self, *exc_info):
@@ -101,7 +104,7 @@ class CaptureTrace(Trace):
             name, params = CALL, {"primitive": primitive, **params}
         elif name == "index":
             params = {"index": _plain(params["index"])}
-        elif name == "where" and np.ndim(params["condition"]) == 0 and np.shape(args[0]) == np.shape(args[1]):
+        elif name == "where" and self.settles and np.ndim(params["condition"]) == 0:
             chosen = args[0] if params["condition"] else args[1]  # settled for good: the condition is plain
             return self.box(self.number(chosen))
         graph, numbers, values = self.graph, [], []

@@ -56,6 +56,16 @@ def written(z):
     return np.sum(out * np.arange(1.0, len(z) + 1))
 
 
+def viewed(z):
+    out = np.zeros_like(z)
+    out[:] = np.flip(z)
+    half = out.reshape(2, -1)[1]
+    half *= 3.0
+    backwards = out[::-1]
+    backwards[0] = z[0] ** 2
+    return np.sum(out * np.arange(1.0, len(z) + 1))
+
+
 def chained(z):
     total = z[0]
     for i in range(1, len(z)):
@@ -88,6 +98,7 @@ CASES = {
     "stacked": (lambda z: np.sum(np.stack([z[:5], z[5:10] ** 2], axis=1) ** np.array([1.0, 2.0])), 10),
     "joined": (lambda z: np.sum(np.concatenate([z[3:], np.ones(2), z[:3] ** 2]) ** 2 * V[:12]), 10),
     "written": (written, 8),
+    "written through views": (viewed, 8),
     "gathered": (lambda z: np.sum(np.exp(z[[3, 1, 1, 0, 2]]) * V[:5]), 4),
     "gathered rows": (lambda z: np.sum(matrix(z, 4, 3)[[3, 1, 1, 0, 2]] ** 3), 12),
     "gathered pairs": (lambda z: np.sum(matrix(z, 4, 3)[[3, 1, 1], [0, 2, 2]] ** 3), 12),
