@@ -189,6 +189,13 @@ class CaptureError(ProbadError, RuntimeError):
     """
 
 
+class GraphError(ProbadError, AssertionError):
+    """A pass of the compiler has made a graph that breaks a rule: a mistake in probad, never in the captured function.
+
+    Set ``PROBAD_COMPILE=0`` to go on without compiled code, and report the function.
+    """
+
+
 class StaleTraceError(ProbadError, RuntimeError):
     """A compiled function disagrees with the Python function it was made from.
 
