@@ -119,8 +119,8 @@ CASES = {
     "triangular": (
         lambda z: np.sum(numerics.solve_triangular(np.linalg.cholesky(spd(z, 5)), z[:5], lower=True) ** 2), 25),
     "triangular, transposed": (
-        lambda z: np.sum(
-            numerics.solve_triangular(np.linalg.cholesky(spd(z, 4)), matrix(z, 4, 3), lower=True, trans=True) ** 2), 16),
+        lambda z: np.sum(numerics.solve_triangular(
+            np.linalg.cholesky(spd(z, 4)), matrix(z, 4, 3), lower=True, trans=True) ** 2), 16),
     "upper triangular": (
         lambda z: np.sum(numerics.solve_triangular(np.linalg.cholesky(spd(z, 4)).T, z[:4], lower=False) ** 2), 16),
     "solve": (lambda z: np.sum(np.linalg.solve(spd(z, 4), z[:4]) ** 2), 16),
