@@ -377,19 +377,15 @@ class Program:
                     fn.element(self.address(source.buffer), source.offset), source.size)  # fmt: skip
             return
 
-        def run(axis: int, known: int, read, write):
+        def run(axis: int, read, write):
             if axis == len(source.shape):
                 self.store(target.buffer, target.offset, write, self.load(source.buffer, source.offset, read))
                 return
             with fn.loop(0, source.shape[axis], 1) as loop:
-                steps = [loop.index * p.strides[axis] for p in (source, target)]
-                run(
-                    axis + 1,
-                    known,
-                    *(s if old is None else old + s for old, s in zip((read, write), steps, strict=True)),
-                )
+                a, b = (loop.index * place.strides[axis] for place in (source, target))
+                run(axis + 1, a if read is None else read + a, b if write is None else write + b)
 
-        run(0, 0, None, None)
+        run(0, None, None)
 
     def fill(self, buffer: Buffer, offset: int, n: int, value: float) -> None:
         """Set elements to a number."""
