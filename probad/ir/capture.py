@@ -83,30 +83,17 @@ class CaptureTrace(Trace):
         if not self.alive:
             raise LeakedValueError(LEAKED)
         name = primitive.name
-        if type(primitive) is Elementwise:  # quickly: there are many
-            graph, numbers, values = self.graph, [], []
-            for a in args:
-                if type(a) is Box and a.owner is self and a.view is None and a.node is not None:
-                    numbers.append(a.node)
-                    values.append(a.value)
-                else:
-                    numbers.append(self.number(a))
-                    values.append(graph.value(numbers[-1]))
-            y = primitive.impl(*values)
-            graph.ops.append(name)
-            graph.args.append(tuple(numbers))
-            graph.params.append(params)
-            graph.values.append(y)
-            return Box(y, self, len(graph.ops) - 1)
-        if type(primitive) is Composite:
-            if not self.calls:
-                return as_operand(primitive.impl(*args, **params))
-            name, params = CALL, {"primitive": primitive, **params}
-        elif name == "index":
-            params = {"index": _plain(params["index"])}
-        elif name == "where" and self.settles and np.ndim(params["condition"]) == 0:
-            chosen = args[0] if params["condition"] else args[1]  # settled for good: the condition is plain
-            return self.box(self.number(chosen))
+        is_simple = type(primitive) is Elementwise  # most are, and nothing more is to be thought of
+        if not is_simple:
+            if type(primitive) is Composite:
+                if not self.calls:
+                    return as_operand(primitive.impl(*args, **params))
+                name, params = CALL, {"primitive": primitive, **params}
+            elif name == "index":
+                params = {"index": _plain(params["index"])}
+            elif name == "where" and self.settles and np.ndim(params["condition"]) == 0:
+                chosen = args[0] if params["condition"] else args[1]  # settled for good: the condition is plain
+                return self.box(self.number(chosen))
         graph, numbers, values = self.graph, [], []
         for a in args:
             if type(a) is Box and a.owner is self and a.view is None and a.node is not None:
@@ -115,6 +102,9 @@ class CaptureTrace(Trace):
             else:
                 numbers.append(self.number(a))
                 values.append(graph.value(numbers[-1]))
+        if is_simple:
+            y = primitive.impl(*values)
+            return Box(y, self, graph.add(name, tuple(numbers), params, y))
         if name in CONSTANTS:
             if name in STRUCTURAL:
                 return primitive.impl(*values, **params)
