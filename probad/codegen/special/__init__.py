@@ -1,0 +1,10 @@
+"""Elementary and special functions as native code, without branches: the same source for one double and for four.
+
+Sources: the reductions are those of Cody and Waite (1980) and of fdlibm; the coefficients are made by
+``scripts/make_coefficients.py``. Accuracies are measured in ``docs/native_functions.md``.
+"""
+
+from probad.codegen.special import exponential, logarithm
+from probad.codegen.special.registry import WRITTEN, written
+
+__all__ = ["WRITTEN", "exponential", "logarithm", "written"]
