@@ -185,6 +185,8 @@ def vi(
     start = _start(density, init)
     if start is not None and start.ndim != 1:
         raise ArgumentError(f"vi takes one start, a vector of shape ({density.dim},); got shape {start.shape}.")
+    if density.address:  # asked for, so that it evaluates by compiled code
+        density = density.fork()
     options = {"steps": steps, "n_samples": n_samples, "step_size": step_size}
     try:
         with show_steps(progress, str(family)) as callback:
