@@ -150,7 +150,7 @@ class Worker:
         """Status, log density and gradient at a contiguous vector."""
         logp, grad = np.empty(1), np.empty(len(z))
         status = self._call(self.ctx, z.ctypes.data, logp.ctypes.data, grad.ctypes.data)
-        return status, logp[0], grad
+        return status, float(logp[0]), grad
 
     def _adopt(self) -> None:
         """Take over the traces that other threads have made."""
