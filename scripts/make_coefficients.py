@@ -1,11 +1,12 @@
 """Make the coefficients of `probad.codegen.coefficients`: ``python scripts/make_coefficients.py``.
 
-Each is a polynomial that interpolates a function at Chebyshev points, computed with fifty digits; near the best there
-is for its degree.
+Each is a polynomial that interpolates a function at Chebyshev points, computed with sixty digits; near the best there
+is for its degree. Constants that need more than a double are sums of parts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import mpmath as mp
@@ -16,9 +17,10 @@ HEAD = '''"""Coefficients of polynomials, the constant term first; made by ``scr
 '''
 
 
-def fit(f, low, high, degree: int) -> list[float]:
+def fit(f: Callable, low, high, degree: int) -> list[float]:
     """Coefficients of the interpolating polynomial, constant term first, each rounded to a double."""
     n = degree + 1
+    low, high = mp.mpf(low), mp.mpf(high)
     middle, half = (low + high) / 2, (high - low) / 2
     points = [middle + half * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
     matrix = mp.matrix(n, n)
@@ -28,6 +30,16 @@ def fit(f, low, high, degree: int) -> list[float]:
     return [float(c) for c in mp.lu_solve(matrix, mp.matrix([f(x) for x in points]))]
 
 
+def parts(x, *bits: int) -> list[float]:
+    """A number as a sum of doubles: the first ones with so many bits after the point, the last one whole."""
+    out = []
+    for b in bits:
+        out.append(mp.floor(x * mp.mpf(2) ** b) / mp.mpf(2) ** b)
+        x = x - out[-1]
+    return [float(v) for v in (*out, x)]
+
+
+# --- exponentials and logarithms ------------------------------------------------------------------------------------
 def exp_tail(r):
     """(exp(r) - 1 - r) / r^2."""
     if abs(r) < mp.mpf("1e-3"):
@@ -45,27 +57,116 @@ def log1p_tail(e):
     return mp.log1p(e) / e if e else mp.mpf(1)
 
 
+# --- circular functions, with z = r^2 -------------------------------------------------------------------------------
+def sin_tail(z):
+    """(sin(r) - r) / r^3."""
+    return mp.nsum(lambda k: (-1) ** (int(k) + 1) * z**k / mp.factorial(2 * k + 3), [0, mp.inf])
+
+
+def cos_tail(z):
+    """(cos(r) - 1 + r^2 / 2) / r^4."""
+    return mp.nsum(lambda k: (-1) ** int(k) * z**k / mp.factorial(2 * k + 4), [0, mp.inf])
+
+
+def arctan_tail(z):
+    """(arctan(r) - r) / r^3."""
+    r = mp.sqrt(z)
+    return (mp.atan(r) - r) / r**3
+
+
+def arcsin_tail(z):
+    """(arcsin(r) - r) / r^3."""
+    r = mp.sqrt(z)
+    return (mp.asin(r) - r) / r**3
+
+
+# --- the normal distribution ----------------------------------------------------------------------------------------
+ERFCX_MIDDLE = 4
+
+
+def erf_tail(z):
+    """(erf(x) - 2 x / sqrt(pi)) / x^3 with z = x^2."""
+    x = mp.sqrt(z)
+    return (mp.erf(x) - 2 * x / mp.sqrt(mp.pi)) / x**3
+
+
+def scaled_erfc(t):
+    """(1 + 2 x) exp(x^2) erfc(x) with x = 4 (1 + t) / (1 - t), after Shepherd and Laframboise (1981)."""
+    x = ERFCX_MIDDLE * (1 + t) / (1 - t)
+    return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
+
+
+# --- the gamma function, with u = 1 / x^2 ---------------------------------------------------------------------------
+def gammaln_near_2(w):
+    """log Gamma(2 + w) / w."""
+    return mp.loggamma(2 + w) / w if w else mp.psi(0, 2)
+
+
+def stirling(u):
+    """x (log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2)."""
+    x = 1 / mp.sqrt(u)
+    return (mp.loggamma(x) - (x - mp.mpf(1) / 2) * mp.log(x) + x - mp.log(2 * mp.pi) / 2) * x
+
+
+def psi_near_root(w):
+    """psi(r + w) / w, where psi(r) = 0."""
+    return mp.psi(0, psi_root() + w) / w if w else mp.psi(1, psi_root())
+
+
+def psi_root():
+    """The positive zero of psi."""
+    return mp.findroot(lambda x: mp.psi(0, x), mp.mpf("1.4616"))
+
+
+def psi_tail(u):
+    """x^2 (log x - 1 / (2 x) - psi(x))."""
+    x = 1 / mp.sqrt(u)
+    return (mp.log(x) - 1 / (2 * x) - mp.psi(0, x)) * x * x
+
+
+def trigamma_tail(u):
+    """x^3 (psi'(x) - 1 / x - 1 / (2 x^2))."""
+    x = 1 / mp.sqrt(u)
+    return (mp.psi(1, x) - 1 / x - 1 / (2 * x * x)) * x**3
+
+
 def tables() -> dict[str, list[float]]:
     """All coefficients by name."""
-    mp.mp.dps = 50
+    mp.mp.dps = 60
     half_log2 = mp.log(2) / 2 * mp.mpf("1.001")
     largest = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * mp.mpf("1.001")
-    log2 = mp.log(2)
-    high = mp.floor(log2 * 2**32) / mp.mpf(2) ** 32
+    eighth = (mp.pi / 4) ** 2 * mp.mpf("1.001")
+    root, last = psi_root(), mp.mpf(28 - ERFCX_MIDDLE) / (28 + ERFCX_MIDDLE)
     return {
         "EXP_TAIL": fit(exp_tail, -half_log2, half_log2, 10),
-        "ATANH_TAIL": fit(atanh_tail, mp.mpf(0), largest, 7),
-        "LOG1P_TAIL": fit(log1p_tail, mp.mpf(0), mp.mpf(1), 20),
-        "LOG2_PARTS": [float(high), float(log2 - high)],
+        "ATANH_TAIL": fit(atanh_tail, 0, largest, 7),
+        "LOG1P_TAIL": fit(log1p_tail, 0, 1, 20),
+        "LOG2_PARTS": parts(mp.log(2), 32),
+        "LOG10_2_PARTS": parts(mp.log10(2), 32),
+        "LOG2_E_PARTS": parts(1 / mp.log(2), 22),
+        "LOG10_E_PARTS": parts(1 / mp.log(10), 22),
+        "SIN_TAIL": fit(sin_tail, 0, eighth, 5),
+        "COS_TAIL": fit(cos_tail, 0, eighth, 5),
+        "HALF_PI_PARTS": parts(mp.pi / 2, 32, 65, 98),
+        "ARCTAN_TAIL": fit(arctan_tail, 0, (mp.sqrt(2) - 1) ** 2 * mp.mpf("1.001"), 11),
+        "ARCSIN_TAIL": fit(arcsin_tail, 0, mp.mpf("0.2501"), 12),
+        "ERF_TAIL": fit(erf_tail, 0, mp.mpf("1.001"), 12),
+        "SCALED_ERFC": fit(scaled_erfc, -1, last, 22),
+        "GAMMALN_NEAR_2": fit(gammaln_near_2, -0.5, 0.5, 18),
+        "STIRLING": fit(stirling, 0, mp.mpf(1) / mp.mpf("2.5") ** 2, 12),
+        "PSI_ROOT_PARTS": parts(root, 40),
+        "PSI_NEAR_ROOT": fit(psi_near_root, 1 - root, 2 - root, 21),
+        "PSI_TAIL": fit(psi_tail, 0, mp.mpf(1) / 4, 15),
+        "TRIGAMMA_TAIL": fit(trigamma_tail, 0, mp.mpf(1) / 9, 13),
     }
 
 
 def render() -> str:
     """The module as text."""
-    parts = [HEAD]
+    text = [HEAD]
     for name, values in tables().items():
-        parts.append(f"{name} = (\n" + "".join(f"    {v!r},\n" for v in values) + ")\n")
-    return "".join(parts)
+        text.append(f"{name} = (\n" + "".join(f"    {v!r},\n" for v in values) + ")\n")
+    return "".join(text)
 
 
 if __name__ == "__main__":

@@ -10,27 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from probad.codegen import pointers
-from probad.codegen.llvm import c_address
-from probad.codegen.special import WRITTEN, written
-from probad.codegen.text import LANES, Function, Value
-from probad.errors import CompileError
-
-# Functions of the C library, by the names of primitives.
-LIBM = {"sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
-        "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "exp2": "exp2", "log2": "log2",
-        "log10": "log10", "cbrt": "cbrt", "hypot": "hypot", "power": "pow", "fmod": "fmod", "erf": "erf",
-        "erfc": "erfc", "gammaln": "lgamma"}  # fmt: skip
+from probad.codegen.calls import call_by_element, is_in_a_library
+from probad.codegen.special import WRITTEN, call_written, written
+from probad.codegen.text import Function, Value
 
 
 def has_code(op: str, n_arguments: int) -> bool:
     """Whether an elementwise operation has native code."""
-    return (
-        op in DIRECT
-        or op in WRITTEN
-        or (op in LIBM and c_address(LIBM[op]) != 0)
-        or pointers.special(op, n_arguments) is not None
-    )
+    return op in DIRECT or op in WRITTEN or is_in_a_library(op, n_arguments)
 
 
 def apply(fn: Function, op: str, values: Sequence[Value], *, inline: bool) -> Value:
@@ -50,35 +37,8 @@ def apply(fn: Function, op: str, values: Sequence[Value], *, inline: bool) -> Va
     if direct is not None:
         return direct(*values)
     if op in WRITTEN:
-        lanes = values[0].lanes
-        name = f"{op}_{lanes}"
-        if name not in fn.module.functions:
-            inner = fn.module.function(name, values[0].type, [v.type for v in values])
-            inner.linkage = "internal"
-            inner.attributes = "nounwind willreturn memory(none)"
-            inner.ret(WRITTEN[op](*inner.arguments))
-        return fn.call(name, values[0].type, values, inline=inline)
-    return _element_by_element(fn, op, values)
-
-
-def _element_by_element(fn: Function, op: str, values: Sequence[Value]) -> Value:
-    """Call a function of a library, once for each lane."""
-    name, flag = LIBM.get(op), False
-    if name is None:
-        found = pointers.special(op, len(values))
-        if found is None:
-            raise CompileError(f"{op} has no native code that a loop could use.")
-        address, flag = found
-        name = f"scipy_{op}"
-        fn.module.symbols[name] = address
-    else:
-        fn.module.symbols[name] = c_address(name)
-    types = ["double"] * len(values) + ["i32"] * flag
-    fn.module.declare(f"declare double @{name}({', '.join(types)})")
-    last = [fn.status(0)] if flag else []
-    if values[0].lanes == 1:
-        return fn.call(name, "double", [*values, *last])
-    return fn.vector([fn.call(name, "double", [*(v.lane(j) for v in values), *last]) for j in range(LANES)])
+        return call_written(op, WRITTEN[op], values, inline=inline)
+    return call_by_element(op, values)
 
 
 # --- arithmetic -------------------------------------------------------------------------------------------------------

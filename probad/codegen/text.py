@@ -44,7 +44,7 @@ class Value:
             return x if x.type == self.type or self.type != VECTOR else self.fn.splat(x, LANES)
         if self.type in (DOUBLE, VECTOR):
             return self.fn.splat(self.fn.constant(x), self.lanes)
-        return Value(self.fn, self.type, str(int(x)))
+        return Value(self.fn, self.type, str(int(x)) if self.lanes == 1 else f"splat (i64 {int(x)})")
 
     def _binary(self, real: str, whole: str, other: Value | float) -> Value:
         other = self.like(other)
@@ -130,6 +130,13 @@ class Value:
         true = "true" if self.lanes == 1 else "splat (i1 true)"
         return self.fn.write(f"xor {self.type} {self.name}, {true}", self.type)
 
+    def any(self) -> Value:
+        """Whether a condition holds for one of the elements."""
+        if self.lanes == 1:
+            return self
+        bits = self.fn.write(f"bitcast {self.type} {self.name} to i{LANES}", f"i{LANES}")
+        return self.fn.write(f"icmp ne i{LANES} {bits.name}, 0", FLAG)
+
     def select(self, a: Value | float, b: Value | float) -> Value:
         """`a` where the condition holds, `b` elsewhere."""
         model = a if isinstance(a, Value) else b
@@ -193,6 +200,15 @@ class Value:
     def trunc(self) -> Value:
         """The next whole number towards zero."""
         return self.intrinsic("trunc")
+
+    def signbit(self) -> Value:
+        """Whether the sign is set, also that of zero."""
+        return self.bits().lt(0)
+
+    def flip(self, sign: Value) -> Value:
+        """With the sign changed where the first bit of an integer is set."""
+        bits = self.bits()
+        return self.fn.write(f"xor {bits.type} {bits.name}, {sign.name}", bits.type).real()
 
     def copysign(self, other: Value | float) -> Value:
         """With the sign of another."""
@@ -299,6 +315,14 @@ class Function:
     def ret(self, value: Value) -> None:
         """Return."""
         self._lines.append(f"  ret {value.type} {value.name}")
+
+    def go_to(self, block: str) -> None:
+        """Go on at a label."""
+        self._lines.append(f"  br label %{block}")
+
+    def branch(self, condition: Value, if_true: str, if_false: str) -> None:
+        """Go on at one of two labels."""
+        self._lines.append(f"  br i1 {condition.name}, label %{if_true}, label %{if_false}")
 
     def leave_if(self, condition: Value, block: str) -> None:
         """Go to a label if a condition holds, else go on."""

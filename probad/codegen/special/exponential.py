@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from probad.codegen.coefficients import EXP_TAIL, LOG2_PARTS
-from probad.codegen.special.registry import polynomial, written
+from probad.codegen.special.registry import ROUNDER, polynomial, written
 from probad.codegen.text import Value
 
-LOG2_E, ROUNDER = 1.4426950408889634, 6755399441055744.0  # 1.5 * 2^52: adding it rounds to a whole number
+LOG2_E = 1.4426950408889634
 
 
 def reduced(x: Value) -> tuple[Value, Value, Value]:

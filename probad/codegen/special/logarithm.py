@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from probad.codegen.coefficients import ATANH_TAIL, LOG1P_TAIL, LOG2_PARTS
-from probad.codegen.special.exponential import LOG2_E, ROUNDER, exp_below_one
-from probad.codegen.special.registry import polynomial, written
+from probad.codegen.special.exponential import LOG2_E, exp_below_one
+from probad.codegen.special.registry import ROUNDER, polynomial, written
 from probad.codegen.text import Value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from probad.codegen.text import Value
 
+ROUNDER = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to a whole number, which is then in the low bits
 WRITTEN: dict[str, Callable[..., Value]] = {}
 
 
@@ -19,6 +20,44 @@ def written(op: str) -> Callable:
     return enrol
 
 
+def call_written(name: str, emit: Callable[..., Value], values: Sequence[Value], *, inline: bool) -> Value:
+    """Call a function that is defined once in the module for each number of lanes."""
+    fn, lanes = values[0].fn, values[0].lanes
+    name = f"{name}_{lanes}"
+    if name not in fn.module.functions:
+        inner = fn.module.function(name, values[0].type, [v.type for v in values])
+        inner.linkage = "internal"
+        inner.attributes = "nounwind willreturn memory(none)"
+        inner.ret(emit(*inner.arguments))
+    return fn.call(name, values[0].type, values, inline=inline)
+
+
+def except_for(rare: Value, common: Value, name: str, emit: Callable[..., Value], *values: Value) -> Value:
+    """`common`, but where a rare condition holds what `emit` gives: that is called, and only if it holds somewhere.
+
+    Parameters
+    ----------
+    rare : Value
+        A condition for each element.
+    common : Value
+        What is right elsewhere; it is computed in any case.
+    name : str
+        The name of the function that is called.
+    emit : callable
+        Writes its body, from `values`.
+    """
+    fn = common.fn
+    here, there, after = fn.block("here"), fn.block("rare"), fn.block("after")
+    fn.go_to(here)
+    fn.start(here)
+    fn.branch(rare.any(), there, after)
+    fn.start(there)
+    whole = rare.select(call_written(name, emit, values, inline=False), common)
+    fn.go_to(after)
+    fn.start(after)
+    return fn.write(f"phi {common.type} [ {common.name}, %{here} ], [ {whole.name}, %{there} ]", common.type)
+
+
 def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
     """A polynomial by Estrin's scheme, in which most operations do not wait for each other."""
     terms = [x.like(c) for c in coefficients]
@@ -27,3 +66,22 @@ def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
         terms = pairs + terms[len(pairs) * 2 :]
         x = x * x
     return terms[0]
+
+
+def two_sum(a: Value, b: Value) -> tuple[Value, Value]:
+    """The rounded sum and its error (Knuth)."""
+    total = a.exactly("add", b)
+    part = total.exactly("sub", a)
+    return total, a.exactly("sub", total.exactly("sub", part)).exactly("add", b.exactly("sub", part))
+
+
+def fast_two_sum(a: Value, b: Value) -> tuple[Value, Value]:
+    """The rounded sum and its error, where `a` is the larger one (Dekker)."""
+    total = a.exactly("add", b)
+    return total, b.exactly("sub", total.exactly("sub", a))
+
+
+def split(x: Value) -> tuple[Value, Value]:
+    """A number as a sum of its first 26 bits and the rest, so that products of such parts are exact."""
+    high = x.bits().integer("and", -(1 << 27)).real()
+    return high, x.exactly("sub", high)
