@@ -28,7 +28,7 @@ CASES = {
     "0 - x": (lambda x: np.sum(np.sin(0.0 - x)), "negative"),
     "x - (-y)": (lambda x: np.sum(np.sin(x - (-np.exp(x)))), "add"),
     "exp(x) - 1": (lambda x: np.sum(np.exp(x) - 1.0), "expm1"),
-    "-(-x)": (lambda x: np.sum(np.sin(-(-x))), "-negative"),
+    "-(-x)": (lambda x: np.sum(np.sin(np.negative(-x))), "-negative"),
     "-(x - y)": (lambda x: np.sum(np.sin(-(x - np.exp(x)))), "-negative"),
     "-(c x)": (lambda x: np.sum(np.sin(-(3.0 * x))), "-negative"),
     "-(s x)": (lambda x: np.sum(np.sin(-(x[0] * x))), "negative"),
@@ -50,7 +50,8 @@ CASES = {
     "x / 2^k": (lambda x: np.sum(np.sin(x / 4.0)), "-divide"),
     "(-x) / y": (lambda x: np.sum((-np.exp(x)) / (2 + x**2)), "divide"),
     "1 / (1 + exp(-x))": (lambda x: np.sum(1.0 / (1.0 + np.exp(-x)) * W), "expit"),
-    "powers": (lambda x: np.sum((x**1 + x**2 + x**3 + x**4 + (2 + x) ** -1 + (2 + x) ** -2 + (3 + x) ** 0.5) * W), "-power"),
+    "powers": (
+        lambda x: np.sum((x**1 + x**2 + x**3 + x**4 + (2 + x) ** -1 + (2 + x) ** -2 + (3 + x) ** 0.5) * W), "-power"),
     "(-x)^2": (lambda x: np.sum(np.square(-np.exp(x)) * W), "-negative"),
     "sqrt(x^2)": (lambda x: np.sum(np.sqrt(np.square(x)) * W), "absolute"),
     "|-x|": (lambda x: np.sum(np.abs(-np.exp(x)) * W), "-negative"),
