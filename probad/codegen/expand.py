@@ -92,6 +92,12 @@ def _matmul(trace, a, b):
         return np.sum(a * b, axis=-1)
     if len(a.shape) == 1:
         return np.sum(a[:, None] * b, axis=0)
+    if b.shape[1] == 1 or a.shape[0] == 1:  # a vector in the form of a matrix
+        left = np.reshape(a, (-1,)) if a.shape[0] == 1 else a
+        right = np.reshape(b, (-1,)) if b.shape[1] == 1 else b
+        out = _matmul(trace, left, right)
+        out = PRIMITIVES["matmul"](left, right) if out is None else out
+        return np.reshape(out, (a.shape[0], b.shape[1]))
     small = math.prod(a.shape) * b.shape[1] <= WRITTEN_OUT
     return np.sum(a[:, :, None] * b[None, :, :], axis=1) if small else None
 

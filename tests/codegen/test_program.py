@@ -15,6 +15,7 @@ from probad.ir.passes import prepare, prepare_gradient
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=(7, 5))
 V = RNG.normal(size=40)
+QUADRATIC = RNG.normal(size=(70, 70))
 
 
 def native(fn, z):
@@ -111,6 +112,9 @@ CASES = {
     "vector times matrix": (lambda z: np.sum((z[24:30] @ matrix(z, 6, 4)) ** 2), 30),
     "small product": (lambda z: np.sum((matrix(z, 3, 4) @ matrix(z[12:], 4, 5)) ** 2), 32),
     "large product": (lambda z: np.sum((matrix(z, 20, 20) @ matrix(z, 20, 20).T) ** 2), 400),
+    "a matrix of one column": (lambda z: np.sum((matrix(z, 9, 12) @ z[:12, None]) ** 2), 108),
+    "a matrix of one row": (lambda z: np.sum((z[None, :9] @ matrix(z, 9, 12)) ** 2), 108),
+    "a quadratic form": (lambda z: z @ QUADRATIC @ z, 70),
     "batch of products": (lambda z: np.sum((matrix(z, 3, 2, 4) @ matrix(z, 3, 4, 2)) ** 2), 24),
     "einsum": (lambda z: np.einsum("ij,kj,i->", matrix(z, 3, 4), matrix(z[5:], 2, 4), z[:3]), 13),
     "outer and trace": (lambda z: np.trace(np.outer(z[:4], z[4:])) + np.sum(np.kron(z[:2], z[2:4])), 8),
