@@ -6,6 +6,7 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,24 @@ from probad.tree import flatten
 
 FIRST_CHECKS, CHECK_EVERY = 3, 1000  # calls that are compared with the function itself
 TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A compiled path as a C function, ``int32 f(void *ctx, const double *in, double *unused, double *out)``.
+
+    Attributes
+    ----------
+    address, ctx : int
+        The function and its first argument, which serves one thread at a time.
+    n_out : int
+        Numbers in all results, which follow each other in `out`, as the arguments do in `in`.
+    """
+
+    address: int
+    ctx: int
+    n_out: int
+    kept: object = field(repr=False)  # keeps the code alive
 
 
 class CompiledFunction:
@@ -59,6 +78,19 @@ class CompiledFunction:
             if found is not None:
                 return self._checked(path, found[0], args)
         return self._extend(key, flat, args)
+
+    def entry(self, *args: Any) -> Entry:
+        """The native code for the path that arguments like these take, for callers in other languages.
+
+        It returns 0, or another number where the path ends or a result is not finite: call the function itself then.
+        """
+        leaves, _ = flatten(args)
+        flat = np.concatenate([np.asarray(leaf, dtype=float).ravel() for leaf in leaves])
+        path = _Path(self._fn, args)
+        if path.run(flat, threading.local()) is None:
+            raise CaptureError("A result is not finite here; choose other arguments.")
+        context = path.trace.context()
+        return Entry(path.trace.address, context.address, path.trace.n_result, context)
 
     def _extend(self, key: tuple, flat: np.ndarray, args: tuple) -> Any:
         """Capture a new path, and call it."""

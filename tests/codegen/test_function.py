@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 
 import numpy as np
@@ -130,6 +131,14 @@ def test_threads_give_the_same_bits():
     for t in threads:
         t.join()
     assert all(results == alone for results in found.values())
+
+
+def test_an_entry_for_other_languages():
+    entry = pb.compile(lambda x, k: (np.cumsum(x) * k, np.sum(x))).entry(np.ones(3), 2.0)
+    call = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)(entry.address)
+    arguments, out = np.array([1.0, 2.0, 3.0, 10.0]), np.empty(entry.n_out)
+    assert call(entry.ctx, arguments.ctypes.data, 0, out.ctypes.data) == 0
+    np.testing.assert_array_equal(out, [10.0, 30.0, 60.0, 6.0])
 
 
 def test_turned_off(monkeypatch):
