@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import probad as pb
 from benchmarks.native_loop import seconds_per_call
-from benchmarks.survey_helmholtz import N, SURVEY, helmholtz
+from benchmarks.survey_helmholtz import SURVEY, N, helmholtz
 
 
 def cases() -> list[str]:
