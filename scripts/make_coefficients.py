@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mpmath as mp
 
+TINY = mp.mpf("1e-30")  # below, a quotient is its limit
 TARGET = Path(__file__).parents[1] / "probad" / "codegen" / "coefficients.py"
 HEAD = '''"""Coefficients of polynomials, the constant term first; made by ``scripts/make_coefficients.py``."""
 
@@ -53,8 +54,8 @@ def atanh_tail(z):
 
 
 def log1p_tail(e):
-    """log(1 + e) / e."""
-    return mp.log1p(e) / e if e else mp.mpf(1)
+    """The quotient log(1 + e) / e."""
+    return mp.log1p(e) / e if abs(e) > TINY else mp.mpf(1)
 
 
 # --- circular functions, with z = r^2 -------------------------------------------------------------------------------
@@ -98,19 +99,19 @@ def scaled_erfc(t):
 
 # --- the gamma function, with u = 1 / x^2 ---------------------------------------------------------------------------
 def gammaln_near_2(w):
-    """log Gamma(2 + w) / w."""
-    return mp.loggamma(2 + w) / w if w else mp.psi(0, 2)
+    """The quotient log Gamma(2 + w) / w."""
+    return mp.loggamma(2 + w) / w if abs(w) > TINY else mp.psi(0, 2)
 
 
 def stirling(u):
-    """x (log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2)."""
+    """The series x (log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2)."""
     x = 1 / mp.sqrt(u)
     return (mp.loggamma(x) - (x - mp.mpf(1) / 2) * mp.log(x) + x - mp.log(2 * mp.pi) / 2) * x
 
 
 def psi_near_root(w):
-    """psi(r + w) / w, where psi(r) = 0."""
-    return mp.psi(0, psi_root() + w) / w if w else mp.psi(1, psi_root())
+    """The quotient psi(r + w) / w, where psi(r) = 0."""
+    return mp.psi(0, psi_root() + w) / w if abs(w) > TINY else mp.psi(1, psi_root())
 
 
 def psi_root():
@@ -119,13 +120,13 @@ def psi_root():
 
 
 def psi_tail(u):
-    """x^2 (log x - 1 / (2 x) - psi(x))."""
+    """The series x^2 (log x - 1 / (2 x) - psi(x))."""
     x = 1 / mp.sqrt(u)
     return (mp.log(x) - 1 / (2 * x) - mp.psi(0, x)) * x * x
 
 
 def trigamma_tail(u):
-    """x^3 (psi'(x) - 1 / x - 1 / (2 x^2))."""
+    """The series x^3 (psi'(x) - 1 / x - 1 / (2 x^2))."""
     x = 1 / mp.sqrt(u)
     return (mp.psi(1, x) - 1 / x - 1 / (2 * x * x)) * x**3
 
@@ -152,8 +153,8 @@ def tables() -> dict[str, list[float]]:
         "ARCSIN_TAIL": fit(arcsin_tail, 0, mp.mpf("0.2501"), 12),
         "ERF_TAIL": fit(erf_tail, 0, mp.mpf("1.001"), 12),
         "SCALED_ERFC": fit(scaled_erfc, -1, last, 22),
-        "GAMMALN_NEAR_2": fit(gammaln_near_2, -0.5, 0.5, 18),
-        "STIRLING": fit(stirling, 0, mp.mpf(1) / mp.mpf("2.5") ** 2, 12),
+        "GAMMALN_NEAR_2": fit(gammaln_near_2, -0.65, 0.5, 20),
+        "STIRLING": fit(stirling, 0, mp.mpf(1) / mp.mpf("3.5") ** 2, 10),
         "PSI_ROOT_PARTS": parts(root, 40),
         "PSI_NEAR_ROOT": fit(psi_near_root, 1 - root, 2 - root, 21),
         "PSI_TAIL": fit(psi_tail, 0, mp.mpf(1) / 4, 15),

@@ -68,6 +68,11 @@ def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
     return terms[0]
 
 
+def times_polynomial(x: Value, coefficients: Sequence[float]) -> Value:
+    """X times a polynomial, where the largest term, the linear one, is rounded only with the sum."""
+    return x.fma(x.like(coefficients[0]), (x * x) * polynomial(x, coefficients[1:]))
+
+
 def two_sum(a: Value, b: Value) -> tuple[Value, Value]:
     """The rounded sum and its error (Knuth)."""
     total = a.exactly("add", b)
@@ -85,3 +90,10 @@ def split(x: Value) -> tuple[Value, Value]:
     """A number as a sum of its first 26 bits and the rest, so that products of such parts are exact."""
     high = x.bits().integer("and", -(1 << 27)).real()
     return high, x.exactly("sub", high)
+
+
+def exact_square(x: Value) -> tuple[Value, Value]:
+    """The rounded square and its error."""
+    high, low = split(x)
+    square = x.exactly("mul", x)
+    return square, ((high * high).exactly("sub", square) + (2.0 * high) * low) + low * low
