@@ -324,6 +324,10 @@ class Function:
         """Go on at one of two labels."""
         self._lines.append(f"  br i1 {condition.name}, label %{if_true}, label %{if_false}")
 
+    def ret_void(self) -> None:
+        """Return nothing."""
+        self._lines.append("  ret void")
+
     def leave_if(self, condition: Value, block: str) -> None:
         """Go to a label if a condition holds, else go on."""
         on = self.block("on")
