@@ -1,4 +1,4 @@
-"""Measure the native functions against mpmath and write ``docs/native_functions.md``: ``python docs/make_accuracy.py``."""
+"""Measure the native functions against mpmath: ``python docs/make_accuracy.py`` writes ``docs/native_functions.md``."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def render() -> str:
             lines.append(f"| `{op}` | {low} to {high} | {error:.2f} | {where:.6g} |")
     lines += [
         "",
-        "Other functions are taken from the C library or from SciPy, element by element, and are as exact as there; what",
-        "neither has is computed by Python. [Native code](native_code.md) says how it all fits.",
+        "Other functions are taken from the C library or from SciPy, element by element, and are as exact as there;",
+        "what neither has is computed by Python. [Native code](native_code.md) says how it all fits.",
         "",
     ]
     return "\n".join(lines)
