@@ -53,6 +53,11 @@ def atanh_tail(z):
     return mp.nsum(lambda k: 2 * z**k / (2 * k + 3), [0, mp.inf])
 
 
+def power_tail(z):
+    """The series (3 atanh(s) / s - 3 - s^2) / s^4 with z = s^2."""
+    return mp.nsum(lambda k: 3 * z**k / (2 * k + 5), [0, mp.inf])
+
+
 def log1p_tail(e):
     """The quotient log(1 + e) / e."""
     return mp.log1p(e) / e if abs(e) > TINY else mp.mpf(1)
@@ -141,6 +146,8 @@ def tables() -> dict[str, list[float]]:
     return {
         "EXP_TAIL": fit(exp_tail, -half_log2, half_log2, 10),
         "ATANH_TAIL": fit(atanh_tail, 0, largest, 7),
+        "POWER_TAIL": fit(power_tail, 0, largest, 7),
+        "TWO_THIRDS_LOG2_E_PARTS": parts(2 / (3 * mp.log(2)), 25),
         "LOG1P_TAIL": fit(log1p_tail, 0, 1, 20),
         "LOG2_PARTS": parts(mp.log(2), 32),
         "LOG10_2_PARTS": parts(mp.log10(2), 32),

@@ -9,8 +9,8 @@ from probad.codegen.llvm import c_address
 from probad.codegen.text import LANES, Value
 from probad.errors import CompileError
 
-# Functions of the C library, by the names of primitives.
-LIBM = {"sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "exp2": "exp2", "log2": "log2", "log10": "log10", "cbrt": "cbrt", "hypot": "hypot", "power": "pow", "fmod": "fmod", "erf": "erf", "erfc": "erfc", "gammaln": "lgamma"}  # fmt: skip
+# Functions of the C library, by the names of primitives; sin, cos and tan of large arguments only.
+LIBM = {"sin": "sin", "cos": "cos", "tan": "tan", "fmod": "fmod"}
 
 
 def is_in_a_library(op: str, n_arguments: int) -> bool:

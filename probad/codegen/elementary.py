@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from probad.codegen.calls import call_by_element, is_in_a_library
-from probad.codegen.special import WRITTEN, call_written, written
+from probad.codegen.special import call_written, emitter, written
 from probad.codegen.text import Function, Value
 
 
 def has_code(op: str, n_arguments: int) -> bool:
     """Whether an elementwise operation has native code."""
-    return op in DIRECT or op in WRITTEN or is_in_a_library(op, n_arguments)
+    return op in DIRECT or emitter(op) is not None or is_in_a_library(op, n_arguments)
 
 
 def apply(fn: Function, op: str, values: Sequence[Value], *, inline: bool) -> Value:
@@ -36,8 +35,9 @@ def apply(fn: Function, op: str, values: Sequence[Value], *, inline: bool) -> Va
     direct = DIRECT.get(op)
     if direct is not None:
         return direct(*values)
-    if op in WRITTEN:
-        return call_written(op, WRITTEN[op], values, inline=inline)
+    emit = emitter(op)
+    if emit is not None:
+        return call_written(op, emit, values, inline=inline)
     return call_by_element(op, values)
 
 
@@ -80,11 +80,5 @@ DIRECT: dict[str, Callable[..., Value]] = {
 def _remainder(a: Value, b: Value) -> Value:
     """With the sign of the divisor, as in Python."""
     rest = a.fn.write(f"frem {a.type} {a.name}, {b.name}", a.type)
-    wrong = rest.ne(0.0).both((rest * b).lt(0.0))
+    wrong = rest.ne(0.0).both(rest.lt(0.0).differs(b.lt(0.0)))
     return wrong.select(rest + b, rest.eq(0.0).select(a.like(0.0).copysign(b), rest))
-
-
-@cache
-def available() -> tuple[str, ...]:
-    """The operations that are written here."""
-    return (*DIRECT, *WRITTEN)

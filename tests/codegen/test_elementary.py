@@ -45,7 +45,7 @@ def native(op: str, n_arguments: int, lanes: int):
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize("op", [op for op in REFERENCES if op in elementary.WRITTEN])
+@pytest.mark.parametrize("op", list(REFERENCES))
 def test_functions_are_exact_to_three_units(op, lanes):
     reference, ranges = REFERENCES[op]
     for low, high in ranges:
@@ -56,7 +56,7 @@ def test_functions_are_exact_to_three_units(op, lanes):
                 assert abs(mp.mpf(float(y)) - exact) <= LIMIT * np.spacing(abs(float(exact))), point
 
 
-@pytest.mark.parametrize("op", [op for op in REFERENCES if op in elementary.WRITTEN])
+@pytest.mark.parametrize("op", list(REFERENCES))
 def test_edges(op):
     function = getattr(np, op, None) or getattr(special, op)
     # SciPy's gammaln gives up close to 0, where ours is right, and has its own view of -inf; C's is inf, as ours
@@ -98,4 +98,4 @@ def test_coefficients_are_those_of_the_script():
 
 def test_the_page_lists_the_functions_that_are_measured():
     text = PAGE.read_text()
-    assert all(f"| `{op}` |" in text for op in REFERENCES if op in elementary.WRITTEN)
+    assert all(f"| `{op}` |" in text for op in REFERENCES)

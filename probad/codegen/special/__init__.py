@@ -4,7 +4,20 @@ Sources: the reductions are those of Cody and Waite (1980) and of fdlibm; the co
 ``scripts/make_coefficients.py``. Accuracies are measured in ``docs/native_functions.md``.
 """
 
-from probad.codegen.special import circular, exponential, gamma, logarithm, normal, quantile
-from probad.codegen.special.registry import WRITTEN, call_written, written
+from probad.codegen.special import (
+    circular,
+    exponential,
+    gamma,
+    hyperbolic,
+    logarithm,
+    losses,
+    normal,
+    polygamma,
+    power,
+    quantile,
+)
+from probad.codegen.special.registry import call_written, emitter, written
 
-__all__ = ["WRITTEN", "call_written", "circular", "exponential", "gamma", "logarithm", "normal", "quantile", "written"]
+MODULES = (circular, exponential, gamma, hyperbolic, logarithm, losses, normal, polygamma, power, quantile)
+
+__all__ = ["MODULES", "call_written", "emitter", "written"]

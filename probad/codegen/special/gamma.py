@@ -30,6 +30,12 @@ def gammaln(x: Value) -> Value:
     return except_for(x.le(0.0), _positive_gammaln(x), "gammaln_reflected", _reflected_gammaln, x)
 
 
+@written("loggamma")
+def loggamma(x: Value) -> Value:
+    """The principal logarithm of Gamma, which is no real number below 0."""
+    return x.lt(0.0).select(math.nan, gammaln(x))
+
+
 def _positive_gammaln(x: Value) -> Value:
     large = x.ge(3.5)
     tiny, one, two = x.lt(0.5), x.lt(1.35), x.lt(2.5)

@@ -1,4 +1,4 @@
-"""Logarithms, logistic functions, and entropies."""
+"""Logarithms, logistic functions, and products with logarithms."""
 
 from __future__ import annotations
 
@@ -22,13 +22,18 @@ def log_parts(x: Value) -> tuple[Value, Value]:
     return tiny.select(k - 54.0, k), mantissa.exactly("sub", 1.0)
 
 
-def log_of(k: Value, f: Value, low: Value) -> Value:
-    """K log 2 + log(1 + f) + low."""
+def less_log1p(f: Value) -> tuple[Value, Value]:
+    """F - log(1 + f) as a difference of two, of which the first is f^2 / 2 and much the larger."""
     s = f / (f + 2.0)
     z = s * s
     half_square = (f * 0.5) * f
-    rest = z * polynomial(z, ATANH_TAIL)
-    small = s * (half_square + rest) + k.fma(k.like(LOG2_PARTS[1]), low)
+    return half_square, s * (half_square + z * polynomial(z, ATANH_TAIL))
+
+
+def log_of(k: Value, f: Value, low: Value) -> Value:
+    """The sum k log 2 + log(1 + f) + low."""
+    half_square, rest = less_log1p(f)
+    small = rest + k.fma(k.like(LOG2_PARTS[1]), low)
     return k.fma(k.like(LOG2_PARTS[0]), f - (half_square - small))
 
 
@@ -97,7 +102,7 @@ def logaddexp2(a: Value, b: Value) -> Value:
     return a.eq(b).select(a + 1.0, out)
 
 
-# --- entropies --------------------------------------------------------------------------------------------------------
+# --- products ---------------------------------------------------------------------------------------------------------
 @written("xlogy")
 def xlogy(a: Value, b: Value) -> Value:
     """The product a log(b), and 0 where a is 0."""
@@ -108,10 +113,3 @@ def xlogy(a: Value, b: Value) -> Value:
 def xlog1py(a: Value, b: Value) -> Value:
     """The product a log(1 + b), and 0 where a is 0."""
     return a.eq(0.0).both(b.eq(b)).select(0.0, a * log1p(b))
-
-
-@written("entr")
-def entr(x: Value) -> Value:
-    """-x log(x)."""
-    out = x.eq(0.0).select(0.0, -x * log(x))
-    return x.lt(0.0).select(-math.inf, out)

@@ -8,6 +8,7 @@ from probad.codegen.text import Value
 
 ROUNDER = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to a whole number, which is then in the low bits
 WRITTEN: dict[str, Callable[..., Value]] = {}
+FAMILIES: dict[str, Callable[[int], Callable[..., Value]]] = {}
 
 
 def written(op: str) -> Callable:
@@ -18,6 +19,21 @@ def written(op: str) -> Callable:
         return emit
 
     return enrol
+
+
+def family(prefix: str, make: Callable[[int], Callable[..., Value]]) -> None:
+    """Enrol functions whose primitives are named by a prefix and a whole number."""
+    FAMILIES[prefix] = make
+
+
+def emitter(op: str) -> Callable[..., Value] | None:
+    """What writes the native code of a primitive, if there is something."""
+    if op not in WRITTEN:
+        prefix = op.rstrip("0123456789")
+        if prefix == op or prefix not in FAMILIES:
+            return None
+        WRITTEN[op] = FAMILIES[prefix](int(op[len(prefix) :]))
+    return WRITTEN[op]
 
 
 def call_written(name: str, emit: Callable[..., Value], values: Sequence[Value], *, inline: bool) -> Value:
