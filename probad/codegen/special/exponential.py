@@ -51,35 +51,42 @@ def exp_below_one(x: Value) -> Value:
 
 @written("expm1")
 def expm1(x: Value) -> Value:
-    """2^n (exp(r) - 1) + (2^n - 1), where the second difference is exact."""
-    bounded = x.gt(709.0).select(709.0, x)
+    """2^n (exp(r) - 1) + (2^n - 1), where the second difference is exact; for large x just exp(x)."""
+    bounded = x.gt(710.0).select(710.0, x)
     bounded = bounded.lt(-50.0).select(-50.0, bounded)
     shifted, _, r = reduced(bounded)
     a, b = power_of_two(shifted)
-    scale = a * b
-    out = scale.fma(tail(r), scale - 1.0)
-    return x.gt(709.0).select(exp(x), x.eq(0.0).select(x, out))
+    rest, scale = tail(r), a * b
+    out = x.gt(50.0).select(((rest + 1.0) * a) * b, scale.fma(rest, scale - 1.0))
+    return x.eq(0.0).select(x, out)
+
+
+def _expm1_of_size(x: Value, largest: float) -> tuple[Value, Value]:
+    """exp(t) - 1 and exp(t) / 2 for t = |x|, or `largest` if that is less; the first for t < 700."""
+    t = x.abs()
+    t = t.gt(largest).select(largest, t)
+    shifted, _, r = reduced(t)
+    a, b = power_of_two(shifted)
+    rest, scale = tail(r), a * b
+    return scale.fma(rest, scale - 1.0), ((rest + 1.0) * a) * (b * 0.5)
 
 
 @written("tanh")
 def tanh(x: Value) -> Value:
-    """By exp(-2 |x|) - 1, which is exact near 0."""
-    t = expm1(x.abs() * -2.0)
-    return (-t / (t + 2.0)).copysign(x)
+    """t / (t + 2) with t = exp(2 |x|) - 1."""
+    t, _ = _expm1_of_size(x + x, 50.0)
+    return (t / (t + 2.0)).copysign(x)
 
 
 @written("sinh")
 def sinh(x: Value) -> Value:
-    """By exp(x) - 1; large arguments by the square of exp(x / 2)."""
-    t = expm1(x.abs())
-    half = exp(x.abs() * 0.5)
-    out = x.abs().gt(700.0).select((half * 0.5) * half, (t + t / (t + 1.0)) * 0.5)
-    return out.copysign(x)
+    """(t + t / (t + 1)) / 2 with t = exp(|x|) - 1; for large arguments exp(|x|) / 2."""
+    t, half = _expm1_of_size(x, 711.0)
+    return x.abs().gt(30.0).select(half, (t + t / (t + 1.0)) * 0.5).copysign(x)
 
 
 @written("cosh")
 def cosh(x: Value) -> Value:
-    """By exp(x) and its reciprocal; large arguments by the square of exp(x / 2)."""
-    e = exp(x.abs())
-    half = exp(x.abs() * 0.5)
-    return x.abs().gt(700.0).select((half * 0.5) * half, (e + 1.0 / e) * 0.5)
+    """h + 1 / (4 h) with h = exp(|x|) / 2."""
+    _, half = _expm1_of_size(x, 711.0)
+    return half + 0.25 / half

@@ -47,13 +47,18 @@ def log(x: Value) -> Value:
     return x.ge(0.0).select(out, math.nan)
 
 
-@written("log1p")
-def log1p(x: Value) -> Value:
-    """log(u) + c / u for u = 1 + x rounded, with the error c of the rounding."""
+def _one_plus(x: Value) -> tuple[Value, Value]:
+    """1 + x rounded, and the error of the rounding."""
     u = x.exactly("add", 1.0)
     error = x.exactly("sub", u.exactly("sub", 1.0))
     large = x.exactly("sub", u).exactly("add", 1.0)  # the same where x is large
-    error = x.abs().gt(1.0).select(large, error)
+    return u, x.abs().gt(1.0).select(large, error)
+
+
+@written("log1p")
+def log1p(x: Value) -> Value:
+    """log(u) + c / u for u = 1 + x rounded, with the error c of the rounding."""
+    u, error = _one_plus(x)
     k, f = log_parts(u)
     out = log_of(k, f, error / u)
     out = x.eq(math.inf).select(x, out)
@@ -83,9 +88,15 @@ def log_expit(x: Value) -> Value:
 
 @written("logit")
 def logit(x: Value) -> Value:
-    """log(x / (1 - x)), without cancellation around 1/2."""
-    near = log1p((x * 2.0 - 1.0) / (1.0 - x))
-    return x.lt(0.3).select(log(x / (1.0 - x)), near)
+    """log(x / (1 - x)), from 0.3 on as the logarithm of 1 + (2 x - 1) / (1 - x)."""
+    small, rest = x.lt(0.3), 1.0 - x
+    quotient = small.select(x, 2.0 * x - 1.0) / rest
+    u, error = _one_plus(quotient)
+    u, error = small.select(quotient, u), small.select(0.0, error / u)
+    k, f = log_parts(u)
+    out = log_of(k, f, error)
+    out = x.eq(1.0).select(math.inf, x.eq(0.0).select(-math.inf, out))
+    return x.ge(0.0).both(x.le(1.0)).select(out, math.nan)
 
 
 @written("logaddexp")
