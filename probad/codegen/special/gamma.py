@@ -1,6 +1,6 @@
 """The logarithm of the gamma function and its derivatives.
 
-Sources: Stirling's series and those of its derivatives (DLMF 5.11), with coefficients fitted down to 2 or 3; Euler's
+Sources: Stirling's series and those of its derivatives (DLMF 5.11), with coefficients fitted down to 2.5 or 3; Euler's
 reflection (DLMF 5.5.3). Below, the recurrence leads to an interval around a zero of the function.
 """
 
@@ -10,6 +10,7 @@ import math
 
 from probad.codegen.coefficients import (
     GAMMALN_NEAR_2,
+    LOG2_PARTS,
     PSI_NEAR_ROOT,
     PSI_ROOT_PARTS,
     PSI_TAIL,
@@ -17,7 +18,7 @@ from probad.codegen.coefficients import (
     TRIGAMMA_TAIL,
 )
 from probad.codegen.special.circular import sin_cos_pi
-from probad.codegen.special.logarithm import log
+from probad.codegen.special.logarithm import less_log1p, log, log_parts
 from probad.codegen.special.registry import except_for, polynomial, times_polynomial, written
 from probad.codegen.text import Value
 
@@ -26,7 +27,7 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 @written("gammaln")
 def gammaln(x: Value) -> Value:
-    """Log |Gamma(x)|: Stirling's series from 3.5 on; below log Gamma(2 + w), from which logarithms are taken."""
+    """Log |Gamma(x)|: Stirling's series from 2.5 on; below log Gamma(2 + w), from which logarithms are taken."""
     return except_for(x.le(0.0), _positive_gammaln(x), "gammaln_reflected", _reflected_gammaln, x)
 
 
@@ -36,18 +37,26 @@ def loggamma(x: Value) -> Value:
     return x.lt(0.0).select(math.nan, gammaln(x))
 
 
+def _log_in_parts(x: Value) -> tuple[Value, Value]:
+    """A logarithm as a sum of two, the first of which has few bits: of x from 2.5 on.
+
+    Below, what `gammaln` subtracts: log(x (x + 1)), log x, and 0 from 1.35 on. `psi` uses the same logarithm.
+    """
+    factor = x.lt(0.5).select(x * (x + 1.0), x.lt(1.35).select(x, 1.0))
+    k, f = log_parts(x.ge(2.5).select(x, factor))
+    half_square, rest = less_log1p(f)
+    return k * LOG2_PARTS[0], f - (half_square - k.fma(k.like(LOG2_PARTS[1]), rest))
+
+
 def _positive_gammaln(x: Value) -> Value:
-    large = x.ge(3.5)
-    tiny, one, two = x.lt(0.5), x.lt(1.35), x.lt(2.5)
-    # Gamma(2 + w) = x (x + 1) Gamma(x) for w = x, x Gamma(x) for w = x - 1, Gamma(x) / (x - 1) for w = x - 3
-    w = x - tiny.select(0.0, one.select(x.like(1.0), two.select(x.like(2.0), 3.0)))
-    factor = tiny.select(x * (x + 1.0), one.select(x, two.select(x.like(1.0), x - 1.0)))
-    logarithm = log(large.select(x, factor))
-    near = times_polynomial(w, GAMMALN_NEAR_2) + one.select(-logarithm, logarithm)
+    """For x > 0, and below 2.5 by log Gamma(2 + w): Gamma(2 + w) = x (x + 1) Gamma(x) for w = x, and so on."""
+    whole, part = _log_in_parts(x)
+    w = x - x.lt(0.5).select(0.0, x.lt(1.35).select(x.like(1.0), 2.0))
+    near = times_polynomial(w, GAMMALN_NEAR_2) - (whole + part)
     inverse = 1.0 / x
     series = inverse * polynomial(inverse * inverse, STIRLING)
-    far = (x - 0.5) * (logarithm - 1.0) + (series + (HALF_LOG_2PI - 0.5))
-    return large.select(far, near)
+    far = (x - 0.5) * (whole.exactly("sub", 1.0) + part) + (series + (HALF_LOG_2PI - 0.5))
+    return x.ge(2.5).select(far, near)
 
 
 def _reflected_gammaln(x: Value) -> Value:
@@ -61,19 +70,19 @@ def _reflected_gammaln(x: Value) -> Value:
 
 @written("psi")
 def psi(x: Value) -> Value:
-    """The derivative of log Gamma: its asymptotic series from 2 on, else a polynomial around its zero."""
+    """The derivative of log Gamma: its asymptotic series from 2.5 on, else a polynomial around its zero."""
     return except_for(x.le(0.0), _positive_psi(x), "psi_reflected", _reflected_psi, x)
 
 
 def _positive_psi(x: Value) -> Value:
-    large, small = x.ge(2.0), x.lt(1.0)
-    inverse = 1.0 / x
+    whole, part = _log_in_parts(x)
+    inverse, small = 1.0 / x, x.lt(1.0)
     root, root_low = PSI_ROOT_PARTS
     w = (x - small.select(x.like(root - 1.0), root)) - root_low
     near = times_polynomial(w, PSI_NEAR_ROOT) - small.select(inverse, 0.0)
     u = inverse * inverse
-    far = log(x) - (u * polynomial(u, PSI_TAIL) + inverse * 0.5)
-    return large.select(far, near)
+    far = (whole + part) - (u * polynomial(u, PSI_TAIL) + inverse * 0.5)
+    return x.ge(2.5).select(far, near)
 
 
 def _reflected_psi(x: Value) -> Value:
