@@ -73,7 +73,7 @@ def _expm1_of_size(x: Value, largest: float) -> tuple[Value, Value]:
 
 @written("tanh")
 def tanh(x: Value) -> Value:
-    """t / (t + 2) with t = exp(2 |x|) - 1."""
+    """The quotient t / (t + 2) with t = exp(2 |x|) - 1."""
     t, _ = _expm1_of_size(x + x, 50.0)
     return (t / (t + 2.0)).copysign(x)
 
@@ -87,6 +87,6 @@ def sinh(x: Value) -> Value:
 
 @written("cosh")
 def cosh(x: Value) -> Value:
-    """h + 1 / (4 h) with h = exp(|x|) / 2."""
+    """The sum h + 1 / (4 h) with h = exp(|x|) / 2."""
     _, half = _expm1_of_size(x, 711.0)
     return half + 0.25 / half
