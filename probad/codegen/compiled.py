@@ -7,10 +7,12 @@ the tape: the first calls, and one now and then.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -29,6 +31,18 @@ FIRST_CHECKS = 3  # calls in a row that are compared with the tape
 # Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
 CHECK_AFTER, CHECK_RARELY = 30, 500_000
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Keep the garbage collector from looking through everything again and again while many small objects are made."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Trace:
@@ -100,9 +114,10 @@ class CompiledDensity:
 
     def add(self, z: np.ndarray) -> Trace:
         """Compile the path that the function takes at `z`."""
-        graph, _ = capture(self._fn, z)
-        graph = prepare(graph)
-        trace = Trace(prepare_gradient(graph), apart=True)
+        with without_collection():
+            graph, _ = capture(self._fn, z)
+            graph = prepare(graph)
+            trace = Trace(prepare_gradient(graph), apart=True)
         self.traces.append(trace)
         self._graphs.append(graph)
         return trace

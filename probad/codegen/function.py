@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from probad.ad.box import Box
-from probad.codegen.compiled import Context, Trace
+from probad.codegen.compiled import Context, Trace, without_collection
 from probad.codegen.dispatch import FATAL, MAX_TRACES, OK
 from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
 from probad.ir.capture import capture
@@ -137,10 +137,11 @@ class _Path:
     """One path through a function at given shapes."""
 
     def __init__(self, fn: Callable, args: tuple):
-        graph, self.rebuild = capture(fn, *args)
-        graph = prepare(graph)
-        self.outputs = [(graph.shape(n), np.asarray(graph.value(n)).dtype) for n in graph.outputs]
-        self.trace = Trace(graph, apart=False)
+        with without_collection():
+            graph, self.rebuild = capture(fn, *args)
+            graph = prepare(graph)
+            self.outputs = [(graph.shape(n), np.asarray(graph.value(n)).dtype) for n in graph.outputs]
+            self.trace = Trace(graph, apart=False)
         self.n_calls = 0
 
     def run(self, flat: np.ndarray, local) -> tuple[Any] | None:
