@@ -45,7 +45,8 @@ def _log_in_parts(x: Value) -> tuple[Value, Value]:
     factor = x.lt(0.5).select(x * (x + 1.0), x.lt(1.35).select(x, 1.0))
     k, f = log_parts(x.ge(2.5).select(x, factor))
     half_square, rest = less_log1p(f)
-    return k * LOG2_PARTS[0], f - (half_square - k.fma(k.like(LOG2_PARTS[1]), rest))
+    part = f - (half_square - k.fma(k.like(LOG2_PARTS[1]), rest))
+    return k * LOG2_PARTS[0], x.eq(math.inf).select(x, part)
 
 
 def _positive_gammaln(x: Value) -> Value:

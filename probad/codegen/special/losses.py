@@ -111,7 +111,7 @@ def powm1(x: Value, y: Value) -> Value:
 @written("boxcox")
 def boxcox(x: Value, k: Value) -> Value:
     """(x^k - 1) / k, and log(x) where k is 0."""
-    out = k.abs().lt(1e-19).select(log(x), powm1(x, k) / k)
+    out = k.abs().lt(1e-19).select(log(x), powm1(x.exactly("add", 0.0), k) / k)  # -0 as 0
     return x.lt(0.0).select(math.nan, out)
 
 

@@ -18,7 +18,7 @@ BERNOULLI = special.bernoulli(2 * N_TERMS)[2::2].tolist()
 
 
 def _power(x: Value, n: int) -> Value:
-    """A whole power by repeated squaring."""
+    """A whole power, n > 0, by repeated squaring."""
     out = None
     while n:
         if n & 1:
@@ -31,11 +31,12 @@ def _power(x: Value, n: int) -> Value:
 
 def _positive(x: Value, n: int) -> Value:
     """(-1)^(n+1) psi^(n)(x) for x > 0: the series at y = x + 9, and what the recurrence adds."""
-    inverse = 1.0 / (x + float(N_STEPS))
+    y = x + float(N_STEPS)
+    inverse = 1.0 / y
     u = inverse * inverse
     terms = [b * math.factorial(2 * k + n - 1) / math.factorial(2 * k) for k, b in enumerate(BERNOULLI, start=1)]
     lead = (inverse * (math.factorial(n) / 2) + math.factorial(n - 1)) + u * polynomial(u, terms)
-    out = _power(inverse, n) * lead
+    out = lead / _power(y, n)
     for j in reversed(range(N_STEPS)):  # the largest last
         out = out + math.factorial(n) / _power(x + float(j), n + 1)
     return out
