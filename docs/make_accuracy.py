@@ -138,6 +138,7 @@ def native(op: str, n_arguments: int, lanes: int = LANES):
     *inputs, out, n = fn.arguments
     with fn.loop(0, n, lanes) as loop:
         value = elementary.apply(fn, op, [fn.load(fn.element(x, loop.index), lanes) for x in inputs], inline=lanes > 1)
+        value = value.to_double() if value.is_bool else value
         fn.store(value, fn.element(out, loop.index))
     fn.ret_void()
     code = compile_module(module.text(), symbols=module.symbols)
