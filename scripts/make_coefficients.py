@@ -162,7 +162,7 @@ def tables() -> dict[str, list[float]]:
         "SCALED_ERFC": fit(scaled_erfc, -1, last, 22),
         "GAMMALN_NEAR_2": fit(gammaln_near_2, -0.65, 0.5, 20),
         "STIRLING": fit(stirling, 0, mp.mpf("0.16"), 12),
-        "PSI_ROOT_PARTS": parts(root, 40),
+        "PSI_ROOT_PARTS": parts(root, 40, 80),
         "PSI_NEAR_ROOT": fit(psi_near_root, 1 - root, mp.mpf("2.5") - root, 24),
         "PSI_TAIL": fit(psi_tail, 0, mp.mpf("0.16"), 13),
         "TRIGAMMA_TAIL": fit(trigamma_tail, 0, mp.mpf(1) / 9, 13),

@@ -10,7 +10,7 @@ from probad.codegen.text import LANES, Value
 from probad.errors import CompileError
 
 # Functions of the C library, by the names of primitives; sin, cos and tan of large arguments only.
-LIBM = {"sin": "sin", "cos": "cos", "tan": "tan", "fmod": "fmod"}
+LIBM = {"sin": "sin", "cos": "cos", "tan": "tan"}
 
 
 def is_in_a_library(op: str, n_arguments: int) -> bool:

@@ -62,7 +62,6 @@ DIRECT: dict[str, Callable[..., Value]] = {
     "fix": lambda a: a.trunc(),
     "rint": lambda a: a.intrinsic("rint"),
     "copysign": lambda a, b: a.copysign(b),
-    "floor_divide": lambda a, b: (a / b).floor(),
     "sign": lambda a: a.ne(a).select(a, a.gt(0.0).to_double() - a.lt(0.0).to_double()),
     "signbit": lambda a: a.like(1.0).copysign(a).lt(0.0),
     "isfinite": lambda a: a.is_finite(),
@@ -76,9 +75,32 @@ DIRECT: dict[str, Callable[..., Value]] = {
 }
 
 
+def _rest(a: Value, b: Value) -> Value:
+    """What is left of a division, with the sign of the dividend."""
+    return a.fn.write(f"frem {a.type} {a.name}, {b.name}", a.type)
+
+
+@written("fmod")
+def _fmod(a: Value, b: Value) -> Value:
+    """With the sign of the dividend, as in C."""
+    return _rest(a, b)
+
+
+@written("floor_divide")
+def _floor_divide(a: Value, b: Value) -> Value:
+    """By the remainder, as in NumPy: 1 // 0.1 is 9, since 0.1 is more than a tenth."""
+    rest = _rest(a, b)
+    quotient = (a - rest) / b
+    quotient = quotient - rest.ne(0.0).both(rest.lt(0.0).differs(b.lt(0.0))).to_double()
+    whole = quotient.floor()
+    whole = whole + (quotient - whole).gt(0.5).to_double()
+    whole = quotient.eq(0.0).select(a.like(0.0).copysign(a / b), whole)
+    return b.eq(0.0).select(a / b, whole)
+
+
 @written("remainder")
 def _remainder(a: Value, b: Value) -> Value:
     """With the sign of the divisor, as in Python."""
-    rest = a.fn.write(f"frem {a.type} {a.name}, {b.name}", a.type)
+    rest = _rest(a, b)
     wrong = rest.ne(0.0).both(rest.lt(0.0).differs(b.lt(0.0)))
     return wrong.select(rest + b, rest.eq(0.0).select(a.like(0.0).copysign(b), rest))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from probad.errors import CaptureError
+from probad.errors import CaptureError, ShapeError
 from probad.ir.capture import implementation
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, FIXED, INPUT, LAST, LOOP, SLOT, Body, Graph, Guard
 
@@ -38,16 +38,23 @@ def interpret(graph: Graph, *inputs: Any) -> list:
     ------
     GuardMissError
         If a condition of the graph does not hold.
+    ShapeError
+        If the inputs are not those of the graph.
     """
+    if len(inputs) != len(graph.inputs):
+        raise ShapeError(f"The graph takes {len(graph.inputs)} inputs; got {len(inputs)}.")
     values: list = []
+    asked: dict[int, list[Guard]] = {}
+    for guard in graph.guards:
+        asked.setdefault(guard.node, []).append(guard)
 
     def get(number: int):
         return values[number] if number >= 0 else graph.constants[-number - 1]
 
     with np.errstate(all="ignore"):
-        for op, args, params in zip(graph.ops, graph.args, graph.params, strict=True):
+        for node, (op, args, params) in enumerate(zip(graph.ops, graph.args, graph.params, strict=True)):
             if op == INPUT:
-                values.append(np.array(inputs[params["number"]], dtype=float)[()])
+                values.append(_input(inputs[params["number"]], graph.shape(node), params["number"]))
             elif op == LOOP:
                 values.append(run_loop(params["body"], params["n"], [get(a) for a in args]))
             elif op in (LAST, COLUMN):
@@ -56,10 +63,17 @@ def interpret(graph: Graph, *inputs: Any) -> list:
             else:
                 impl, params = implementation(op, params)
                 values.append(impl(*map(get, args), **params))
-    for guard in graph.guards:
-        if not np.array_equal(get(guard.node), guard.expected):
-            raise GuardMissError(guard, get(guard.node))
+            for guard in asked.get(node, ()):  # at once: what follows may have no value where it does not hold
+                if not np.array_equal(values[node], guard.expected):
+                    raise GuardMissError(guard, values[node])
     return [get(number) for number in graph.outputs]
+
+
+def _input(x: Any, shape: tuple[int, ...], number: int):
+    value = np.array(x, dtype=float)[()]
+    if value.shape != shape:
+        raise ShapeError(f"Input {number} of the graph has the shape {shape}; got {value.shape}.")
+    return value
 
 
 def run_loop(body: Body, n: int, args: Sequence) -> tuple[list[np.ndarray], int]:

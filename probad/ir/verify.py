@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
 from probad.ad.core import PRIMITIVES
 from probad.ad.kinds import OPERATIONS, PARTIALS
 from probad.errors import GraphError
-from probad.ir.capture import CALL, STOP
+from probad.ir.capture import CALL, STOP, implementation
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, FIXED, INPUT, LAST, LOOP, PULL, SLOT, STEPS, Graph
+from probad.ir.interpret import run_loop
 
 SPECIAL = frozenset({INPUT, LOOP, LAST, COLUMN, STOP, CALL, PULL})
 IN_LOOPS = frozenset({"select", "scale", STOP})  # besides elementwise operations
+PARAMS = {INPUT: {"number"}, LOOP: {"body", "n"}, LAST: {"slot"}, COLUMN: {"slot"}}
 RULES: list[tuple[str, Callable[[Graph, int], bool]]] = []
 
 
-def verify(graph: Graph) -> Graph:
+def verify(graph: Graph, *, values: bool = False) -> Graph:
     """Check a graph against all rules, and return it.
+
+    Parameters
+    ----------
+    graph : Graph
+    values : bool
+        Whether also to compute each node from the values of its operands, and to compare. Where a pass has made
+        finite what overflowed, or the graph has changed otherwise beyond rounding at the point of capture, they differ.
 
     Raises
     ------
     GraphError
         If a rule is broken; names the node and the rule. It is an error of a pass, not of the captured function.
     """
-    for node in range(len(graph)):
-        for rule, holds in RULES:
+    n = len(graph)
+    if not n == len(graph.args) == len(graph.params) == len(graph.values):
+        raise _broken("The graph", "lists have one entry for each node")
+    rules = [*RULES, ("its value follows from those of its operands", _follows)] if values else RULES
+    for node in range(n):
+        for rule, holds in rules:
             if not holds(graph, node):
-                raise GraphError(
-                    f"Node {node}, {graph.ops[node]!r}, breaks a rule of graphs: {rule}. This is a mistake in probad; "
-                    "please report it with the function."
-                )
-    for rule, broken in _of_the_whole(graph):
-        if broken:
-            raise GraphError(f"The graph breaks a rule: {rule}. This is a mistake in probad; please report it.")
+                raise _broken(f"Node {node}, {graph.ops[node]!r},", rule)
+    for rule, is_broken in _of_the_whole(graph):
+        if is_broken:
+            raise _broken("The graph", rule)
     return graph
+
+
+def _broken(what: str, rule: str) -> GraphError:
+    return GraphError(
+        f"{what} breaks a rule of graphs: {rule}. This is a mistake in probad; please report it with the function."
+    )
 
 
 def _rule(text: str):
@@ -47,13 +65,18 @@ def _rule(text: str):
 
 
 def _of_the_whole(graph: Graph) -> Iterator[tuple[str, bool]]:
-    n, known = len(graph), range(-len(graph.constants), len(graph))
-    yield "lists have one entry for each node", not n == len(graph.args) == len(graph.params) == len(graph.values)
-    yield "outputs exist", any(number not in known for number in graph.outputs)
+    known = range(-len(graph.constants), len(graph))
     yield (
-        "inputs are input nodes, in order",
-        [graph.params[node].get("number") for node in graph.inputs if graph.ops[node] == INPUT]
-        != list(range(len(graph.inputs))),
+        "constants are numbers, conditions, or arrays of them",
+        any(np.asarray(c).dtype.kind not in "fiub" for c in graph.constants),
+    )
+    yield "outputs exist", any(number not in known for number in graph.outputs)
+    yield "outputs are values, not loops", any(n >= 0 and graph.ops[n] == LOOP for n in graph.outputs)
+    nodes = [node for node, op in enumerate(graph.ops) if op == INPUT]
+    yield (
+        "inputs are the input nodes, in order",
+        sorted(graph.inputs) != nodes
+        or [graph.params[n].get("number") for n in graph.inputs] != list(range(len(nodes))),
     )
     yield (
         "guards ask about conditions, whole numbers or arrays of them",
@@ -75,16 +98,46 @@ def _ordered(graph: Graph, node: int) -> bool:
     return all(-len(graph.constants) <= a < node for a in graph.args[node])
 
 
-@_rule("it has as many operands as its operation takes")
+@cache
+def _signature(impl: Callable) -> inspect.Signature:
+    return inspect.signature(impl)
+
+
+@cache
+def _n_operands(op: str) -> int | None:
+    """How many operands an elementwise operation has, if it is one."""
+    if op in PARTIALS:
+        return len(PARTIALS[op])
+    if op in IN_LOOPS:
+        return {"select": 3, "scale": 2, STOP: 1}[op]
+    impl = OPERATIONS[op].impl if op in STEPS and op in OPERATIONS else None
+    return impl.nin if isinstance(impl, np.ufunc) else None
+
+
+@_rule("it has the operands and the parameters that its operation takes")
 def _arity(graph: Graph, node: int) -> bool:
-    op, n = graph.ops[node], len(graph.args[node])
-    expected = {INPUT: 0, LAST: 1, COLUMN: 1, STOP: 1, "select": 3, "index": 1, "index_set": 2, "sum": 1}.get(op)
-    return n == (len(PARTIALS[op]) if op in PARTIALS else n if expected is None else expected)
+    op, n, params = graph.ops[node], len(graph.args[node]), graph.params[node]
+    if op in PARAMS:
+        kept = (
+            params.keys() - {"seen"} if op == LOOP else params.keys()
+        )  # what the search for loops tells the next pass
+        return (op == LOOP or n == (op != INPUT)) and kept == PARAMS[op]
+    if op == "sum":
+        return n == 1 and params.keys() == {"axis", "keepdims"}
+    if _n_operands(op) is not None:
+        return n == _n_operands(op) and not params
+    impl, plain = implementation(op, params)
+    try:
+        _signature(impl).bind(*graph.args[node], **plain)
+    except TypeError:
+        return False
+    return True
 
 
 @_rule("its value is a double, a whole number or a condition, or an array of them")
 def _kind(graph: Graph, node: int) -> bool:
-    return graph.ops[node] == LOOP or np.asarray(graph.values[node]).dtype.kind in "fiub"
+    dtype = np.asarray(graph.values[node]).dtype
+    return graph.ops[node] == LOOP or dtype == np.float64 or dtype.kind in "iub"
 
 
 @_rule("it reads a loop through loop_last and loop_column only, and these read nothing else")
@@ -126,10 +179,34 @@ def _bodies(graph: Graph, node: int) -> bool:
             return graph.shape(args[k]) == (() if kind == FIXED else (n,))
         return True
 
-    operations = all(op in PARTIALS or op in STEPS or op in IN_LOOPS for op in body.ops)
+    operations = all(
+        (op in PARTIALS or op in STEPS or op in IN_LOOPS) and _n_operands(op) in (None, len(xs))
+        for op, xs in zip(body.ops, body.args, strict=False)
+    )
     operands = all(is_there(x, slot) for slot, xs in enumerate(body.args) for x in xs)
     carried = all(
         0 <= c.start < len(args) and graph.shape(args[c.start]) == () and is_there(c.next, len(body.ops))
         for c in body.carries
     )
     return n >= 1 and len(body.ops) == len(body.args) and operations and operands and carried
+
+
+def _follows(graph: Graph, node: int) -> bool:
+    """Whether a node computed anew has the shape, the type and, up to rounding, the value that it says it has."""
+    op, params = graph.ops[node], graph.params[node]
+    if op in (INPUT, LOOP):
+        return True
+    with np.errstate(all="ignore"):
+        if op in (LAST, COLUMN):
+            loop = graph.args[node][0]
+            args = [graph.value(a) for a in graph.args[loop]]
+            columns, last = run_loop(graph.params[loop]["body"], graph.params[loop]["n"], args)
+            value = columns[params["slot"]][last] if op == LAST else columns[params["slot"]]
+        else:
+            impl, params = implementation(op, params)
+            value = impl(*(graph.value(a) for a in graph.args[node]), **params)
+    value, seen = np.asarray(value), np.asarray(graph.values[node])
+    if value.shape != seen.shape or value.dtype != seen.dtype:
+        return False
+    scale = np.max(np.abs(seen), initial=0.0, where=np.isfinite(seen)) if seen.dtype.kind == "f" else 0.0
+    return np.allclose(value, seen, rtol=1e-9, atol=1e-9 * scale, equal_nan=True)

@@ -25,9 +25,9 @@ PASSES = (resolve_elements, reroll, distribute, simplify, adjoint, distribute, s
 
 
 def through_all_passes(fn, z):
-    graph = verify(capture(fn, z)[0])
-    for step in PASSES:
-        graph = verify(step(graph))
+    graph = verify(capture(fn, z)[0], values=True)
+    for k, step in enumerate(PASSES):
+        graph = verify(step(graph), values=k < PASSES.index(adjoint))  # in loops that run backwards there are none
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -85,10 +85,45 @@ def guard_on_a_number(graph):
     graph.guards = [Guard(graph.ops.index("exp"), 1.0, "")]
 
 
+def extra_operand(graph):
+    node = graph.ops.index("sum")
+    graph.args[node] = graph.args[node] * 2
+
+
+def missing_parameter(graph):
+    graph.params[graph.ops.index("sum")] = {"axis": None}
+
+
+def unknown_parameter(graph):
+    graph.params[graph.ops.index("exp")] = {"fast": True}
+
+
+def unknown_parameter_of_a_read(graph):
+    graph.params[graph.ops.index("index")] = {"index": 0, "mode": "clip"}
+
+
+def single_precision(graph):
+    node = graph.ops.index("exp")
+    graph.values[node] = graph.values[node].astype(np.float32)
+
+
+def complex_constant(graph):
+    graph.constants.append(np.complex128(1j))
+
+
+def missing_value(graph):
+    graph.values.pop()
+
+
+def input_that_is_not_listed(graph):
+    graph.inputs = []
+
+
 @pytest.mark.parametrize(
     "damage",
-    [unknown_operation, later_operand, missing_operand, object_value, wrong_shape, output_that_is_not_there,
-     input_out_of_order, guard_on_a_number],
+    [extra_operand, missing_parameter, unknown_parameter, unknown_parameter_of_a_read, single_precision,
+     complex_constant, missing_value, input_that_is_not_listed, unknown_operation, later_operand, missing_operand,
+     object_value, wrong_shape, output_that_is_not_there, input_out_of_order, guard_on_a_number],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_damage_is_noticed(damage):
@@ -103,7 +138,53 @@ def first_reads(body, operand):
     return dataclasses.replace(body, args=((operand,) * len(body.args[0]), *body.args[1:]))
 
 
+def test_an_output_that_is_a_loop_is_noticed():
+    graph, loop = with_loop()
+    graph.outputs = [loop]
+    with pytest.raises(GraphError, match="not loops"):
+        verify(graph)
+
+
+def test_a_slot_that_is_not_there_is_noticed():
+    graph, loop = with_loop()
+    reader = graph.args.index((loop,))
+    graph.params[reader] = {"slot": 99}
+    with pytest.raises(GraphError, match="slot"):
+        verify(graph)
+
+
+def test_a_wrong_value_is_noticed_when_asked_for():
+    graph = of_arrays()
+    verify(graph, values=True)
+    node = graph.ops.index("exp")
+    graph.values[node] = graph.values[node] * (1 + 1e-6)
+    verify(graph)
+    with pytest.raises(GraphError, match="follows from"):
+        verify(graph, values=True)
+
+
+def test_a_wrong_type_is_noticed_when_asked_for():
+    graph = of_arrays()
+    node = graph.ops.index("greater")
+    graph.values[node] = np.int64(1)
+    graph.guards = [Guard(node, 1, "")]
+    verify(graph)
+    with pytest.raises(GraphError, match="follows from"):
+        verify(graph, values=True)
+
+
 BODIES = {
+    "an operand too many": lambda b: dataclasses.replace(b, args=(b.args[0] * 2, *b.args[1:])),
+    "an unknown kind of operand": lambda b: first_reads(b, ("elsewhere", 0)),
+    "an array as a number": lambda b: first_reads(
+        b, ("fixed", next(k for xs in b.args for t, k in xs if t == "element"))
+    ),
+    "a number as an array": lambda b: first_reads(
+        b, ("element", next(k for xs in b.args for t, k in xs if t == "fixed"))
+    ),
+    "a start that is not there": lambda b: dataclasses.replace(
+        b, carries=(dataclasses.replace(b.carries[0], start=99),)
+    ),
     "a later slot": lambda b: first_reads(b, ("slot", 5)),
     "an argument that is not there": lambda b: first_reads(b, ("fixed", 99)),
     "an operation on arrays": lambda b: dataclasses.replace(b, ops=("sum", *b.ops[1:])),

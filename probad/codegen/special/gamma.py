@@ -78,8 +78,8 @@ def psi(x: Value) -> Value:
 def _positive_psi(x: Value) -> Value:
     whole, part = _log_in_parts(x)
     inverse, small = 1.0 / x, x.lt(1.0)
-    root, root_low = PSI_ROOT_PARTS
-    w = (x - small.select(x.like(root - 1.0), root)) - root_low
+    root, root_middle, root_low = PSI_ROOT_PARTS
+    w = ((x - small.select(x.like(root - 1.0), root)) - root_middle) - root_low
     near = times_polynomial(w, PSI_NEAR_ROOT) - small.select(inverse, 0.0)
     u = inverse * inverse
     far = (whole + part) - (u * polynomial(u, PSI_TAIL) + inverse * 0.5)

@@ -30,7 +30,8 @@ def arccosh(x: Value) -> Value:
     """log(x + sqrt(x^2 - 1)), with what is added to 1 in sight."""
     large, t = x.gt(LARGE), x - 1.0
     more = large.select(x, t + (t * (x + 1.0)).sqrt())
-    return log1p(more) + large.select(x.like(math.log(2)), 0.0)
+    out = log1p(more) + large.select(x.like(math.log(2)), 0.0)
+    return x.ge(1.0).select(out, math.nan)
 
 
 @written("arctanh")

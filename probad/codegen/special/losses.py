@@ -80,7 +80,7 @@ def exprel(x: Value) -> Value:
 def cosm1(x: Value) -> Value:
     """cos(x) - 1 = -2 sin(x / 2)^2."""
     s = sin(x * 0.5)
-    return s * s * -2.0
+    return 0.0 - (s * s) * 2.0  # which is no -0 at 0
 
 
 def _phi(n: int):
