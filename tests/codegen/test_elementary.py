@@ -33,10 +33,11 @@ from probad.codegen.special.registry import FAMILIES, WRITTEN
 from probad.codegen.text import LANES, Module
 from scripts import make_coefficients
 
-polygamma(2, np.float64(1.0)), polygamma(3, np.float64(1.0)), phi(1, np.float64(1.0)), phi(2, np.float64(1.0))
+for n in (1, 2):  # the members of a family are made when they are first used
+    polygamma(n + 1, np.float64(1.0)), phi(n, np.float64(1.0))
 SINGLE = [op for op, (_, ranges) in FUNCTIONS.items() if len(ranges_of(ranges[0])) == 1]
-DOUBLE = ["power", "arctan2", "hypot", "logaddexp", "logaddexp2", "xlogy", "xlog1py", "fmod", "remainder", "floor_divide",
-          "rel_entr"]  # fmt: skip
+DOUBLE = ["power", "arctan2", "hypot", "logaddexp", "logaddexp2", "xlogy", "xlog1py", "fmod", "remainder",
+          "floor_divide", "rel_entr"]  # fmt: skip
 EDGES = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 5e-324, 1e-310, 1e308, -1e308, 2.0, 0.5, -0.5, 3.0,
                   -3.0, 1e17, -1e-200, 709.8, -745.2, 1e7, 0.3, 2.5])  # fmt: skip
 
@@ -214,10 +215,10 @@ def text_of(op: str, n: int, lanes: int) -> str:
     "processor", [("aarch64-unknown-linux-gnu", "cortex-a72"), ("x86_64-unknown-linux-gnu", "x86-64")]
 )
 def test_all_functions_compile_for_other_processors(processor):
-    for op in WRITTEN:
-        n = len(PARTIALS[op]) if op in PARTIALS else 1
+    for op, emit in WRITTEN.items():
+        n_operands = len(inspect.signature(emit).parameters)
         for lanes in (1, LANES):
-            assert "f:" in assembly(text_of(op, n, lanes), target=Target(*processor, ""))
+            assert "f:" in assembly(text_of(op, n_operands, lanes), target=Target(*processor, ""))
 
 
 @pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
