@@ -54,7 +54,7 @@ from probad.ad import (
 )
 from probad.density import LogDensity
 from probad.diagnostics import diagnose
-from probad.inference import hmc, nuts, vi
+from probad.inference import hmc, mams, nuts, vi
 from probad.model import deterministic, factor, model, sample
 from probad.native import compile
 from probad.show import show
@@ -94,6 +94,7 @@ __all__ = [
     "laplacian",
     "least_squares",
     "linearize",
+    "mams",
     "model",
     "numerics",
     "nuts",

@@ -226,7 +226,7 @@ MISTAKES = {
     "a point with another name": (lambda: _fitted().log_prob({"y": 1.0}), "no variable 'y'"),
     "no chains": (lambda: pb.hmc(_regression(), chains=0, progress=False), "chains must be"),
     "seed": (lambda: pb.nuts(_regression(), seed=-1, progress=False), "seed must be"),
-    "metric": (lambda: pb.nuts(_regression(), metric="dense", progress=False), "metric must be one of"),
+    "metric": (lambda: pb.nuts(_regression(), metric="full", progress=False), "metric must be one of"),
     "family": (
         lambda: pb.vi(_regression(), family="flow", progress=False),
         "^family must be one of 'mean-field'; got 'flow'.$",

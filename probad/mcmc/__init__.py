@@ -2,6 +2,6 @@
 
 from probad.mcmc.chains import ChainResult, sample_chains
 from probad.mcmc.run import prepare
-from probad.mcmc.settings import HMC, NUTS
+from probad.mcmc.settings import HMC, MAMS, NUTS
 
-__all__ = ["HMC", "NUTS", "ChainResult", "prepare", "sample_chains"]
+__all__ = ["HMC", "MAMS", "NUTS", "ChainResult", "prepare", "sample_chains"]

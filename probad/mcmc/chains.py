@@ -17,17 +17,15 @@ import numpy as np
 
 from probad.codegen.kernel import Kernel
 from probad.errors import ArgumentError, DensityError
-from probad.mcmc.adaptation import COLLECT, STEP_ONLY, UPDATE, warmup_schedule
 from probad.mcmc.initialize import starting_point
 from probad.mcmc.random import stream
 from probad.mcmc.run import CompiledRun, PythonRun, compiled_kernel, prepare
-from probad.mcmc.settings import HMC, NUTS, check_count
+from probad.mcmc.settings import Algorithm, check_count
 from probad.mcmc.workspace import (
     FINE,
     FLAGS,
     GRADIENT,
     INTEGERS,
-    INVERSE_MASS,
     ITERATION,
     LOGP,
     N_WARMUP,
@@ -36,7 +34,6 @@ from probad.mcmc.workspace import (
     STATISTICS,
     STEP_SIZE,
     STOPPED,
-    Workspace,
 )
 
 CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
@@ -58,7 +55,7 @@ class ChainResult:
         By ArviZ's names.
     warmup_draws, warmup_stats
         The same for the warm-up, if it was asked for; else None.
-    inverse_mass : (chain, dim) array
+    inverse_mass : (chain, dim) array, or (chain, dim, dim) if the metric is dense
     step_size : (chain,) array
     settings : dict
         Everything needed to run it again.
@@ -82,28 +79,17 @@ class ChainResult:
 class Chain:
     """One chain: its density, its workspace, and how far it has come."""
 
-    def __init__(self, density, algorithm: NUTS | HMC, number: int, *, draws: int, warmup: int, seed: int, init):
+    def __init__(self, density, algorithm: Algorithm, number: int, *, draws: int, warmup: int, seed: int, init):
         self.density = density
         self.number = number
         self.n_divergent = 0
         self._compiled: CompiledRun | None = None
         self._run: CompiledRun | PythonRun | None = None
-        schedule = warmup_schedule(warmup)
-        if algorithm.metric == "unit":
-            schedule[(schedule == COLLECT) | (schedule == UPDATE)] = STEP_ONLY
-        self.space = Workspace.allocate(
-            density.dim,
-            n_draws=draws,
-            schedule=schedule,
-            random=stream(seed, number),
-            max_tree_depth=algorithm.max_tree_depth,
-        )
-        algorithm.write_to(self.space)
+        self.space = algorithm.allocate(density.dim, draws=draws, warmup=warmup, random=stream(seed, number))
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 1)))
         position, logp, grad = starting_point(density, rng, init, number)
         self.space.rows[POSITION], self.space.rows[GRADIENT] = position, grad
         self.space.scalars[LOGP] = logp
-        self.space.scalars[STEP_SIZE] = 1.0
 
     @property
     def done(self) -> int:
@@ -173,7 +159,7 @@ class Chain:
 
 def sample_chains(
     density,
-    algorithm: NUTS | HMC,
+    algorithm: Algorithm,
     *,
     draws: int,
     warmup: int,
@@ -189,7 +175,7 @@ def sample_chains(
     Parameters
     ----------
     density : LogDensity
-    algorithm : NUTS or HMC
+    algorithm : NUTS, HMC or MAMS
     draws, warmup : int
         Iterations per chain, kept and adapting.
     chains : int
@@ -218,8 +204,8 @@ def sample_chains(
     KeyboardInterrupt
         If the user interrupts before the first draw after warm-up; later, the draws so far are returned.
     """
-    if not isinstance(algorithm, NUTS | HMC):
-        raise ArgumentError(f"The algorithm must be NUTS(...) or HMC(...); got {algorithm!r}.")
+    if not isinstance(algorithm, Algorithm):
+        raise ArgumentError(f"The algorithm must be NUTS(...), HMC(...) or MAMS(...); got {algorithm!r}.")
     check_count("draws", draws, 1, None)
     check_count("warmup", warmup, 0, None)
     check_count("chains", chains, 1, None)
@@ -360,7 +346,7 @@ def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_war
     return ChainResult(
         draws=positions(n_warmup, end),
         stats=columns(n_warmup, end),
-        inverse_mass=np.stack([c.space.rows[INVERSE_MASS].copy() for c in begun]),
+        inverse_mass=np.stack([c.space.inverse_mass() for c in begun]),
         step_size=np.array([c.space.scalars[STEP_SIZE] for c in begun]),
         settings=settings,
         seconds=seconds,

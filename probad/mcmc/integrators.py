@@ -7,10 +7,19 @@ import math
 from probad.mcmc.intrinsics import evaluate
 from probad.mcmc.metrics import drift, kick
 from probad.mcmc.rows import squared_norm
-from probad.mcmc.workspace import DIVERGING, MAX_DELTA_ENERGY, MAX_ENERGY_ERROR, START_ENERGY
+from probad.mcmc.workspace import (
+    ACCEPTANCE_SUM,
+    DIVERGING,
+    MAX_DELTA_ENERGY,
+    MAX_ENERGY_ERROR,
+    START_ENERGY,
+    SYMMETRIC_SUM,
+)
+
+FAR = 300.0  # nats; the exponential of twice that is still a float
 
 
-def leapfrog(address, ctx, rows, scalars, position, gradient, momentum, logp, step, dim):
+def leapfrog(address, ctx, rows, scalars, counts, metric, position, gradient, momentum, logp, step, dim):
     """Move one step of signed length `step`, in place: half a kick, a drift, half a kick.
 
     Parameters
@@ -18,7 +27,10 @@ def leapfrog(address, ctx, rows, scalars, position, gradient, momentum, logp, st
     address, ctx
         The log density; see `probad.mcmc.intrinsics.evaluate`.
     rows : (n_rows * dim,) array
-    scalars : (n_scalars,) array
+    scalars : (N_SCALARS,) array
+    counts : (N_COUNTS,) integer array
+    metric : (2 * dim * dim,) array
+        See `probad.mcmc.metrics.kick`.
     position, gradient, momentum : int
         Rows of the state that moves.
     logp : int
@@ -32,11 +44,11 @@ def leapfrog(address, ctx, rows, scalars, position, gradient, momentum, logp, st
         Status of the density; unless it is 0, the state is of no further use.
     """
     half = 0.5 * step
-    kick(rows, momentum, gradient, half, dim)
-    drift(rows, position, momentum, step, dim)
+    kick(rows, counts, metric, momentum, gradient, half, dim)
+    drift(rows, counts, metric, position, momentum, step, dim)
     status = evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
     if status == 0:
-        kick(rows, momentum, gradient, half, dim)
+        kick(rows, counts, metric, momentum, gradient, half, dim)
     return status
 
 
@@ -61,3 +73,14 @@ def note_energy_error(scalars, counts, energy):
     if error > MAX_DELTA_ENERGY:
         counts[DIVERGING] = 1
     return error
+
+
+def note_acceptance(scalars, ratio):
+    """Add what a state with this ratio of densities to the start has to say on the step size.
+
+    Besides the probability min(1, ratio) its symmetric twin 2 min(1, ratio) / (1 + ratio), which falls where the energy
+    does as well as where it rises: a better guide while the metric still changes.
+    """
+    share = min(1.0, ratio)
+    scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + share
+    scalars[SYMMETRIC_SUM] = scalars[SYMMETRIC_SUM] + 2.0 * share / (1.0 + ratio)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from probad.mcmc.adaptation import (
-    COLLECT,
-    UPDATE,
-    average_step_size,
-    find_step_size,
-    finish_step_size,
-    restart_averaging,
-)
-from probad.mcmc.metrics import adopt_variances, welford_add, welford_reset
-from probad.mcmc.static import static_transition
+import math
+
+from probad.mcmc.estimates import renew_metric, start_from_gradient
+from probad.mcmc.microcanonical import mams_transition
+from probad.mcmc.static import hmc_transition
+from probad.mcmc.step_size import average_step_size, find_step_size, finish_step_size, restart_averaging
 from probad.mcmc.trajectory import nuts_transition
 from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
+    ADAPTATION,
     ALGORITHM,
+    BY_DRAWS_AND_GRADIENTS,
     CHOSEN_ENERGY,
     DIVERGING,
     FINE,
+    GRADIENT,
+    HMC,
     ITERATION,
     LOGP,
+    MAMS,
     MAX_ENERGY_ERROR,
     N_DRAWS,
     N_STATISTICS,
@@ -32,25 +33,22 @@ from probad.mcmc.workspace import (
     START_ENERGY,
     STEP_SIZE,
     STEP_SIZE_USED,
+    SYMMETRIC_SUM,
     TREE_DEPTH,
 )
 
 
-def run_iterations(address, ctx, rows, scalars, counts, random, schedule, draws, statistics, n_iterations, dim):
+def run_iterations(
+    address, ctx, rows, scalars, counts, random, schedule, metric, draws, gradients, statistics, work, n_iterations, dim
+):
     """Advance a chain by up to `n_iterations`, and stop at its end.
 
     Parameters
     ----------
     address, ctx
         The log density; see `probad.mcmc.intrinsics.evaluate`.
-    rows : (n_rows * dim,) array
-        The arrays are those of a `Workspace`, each of them flat.
-    scalars : (N_SCALARS,) array
-    counts : (N_COUNTS,) integer array
-    random : (4,) unsigned integer array
-    schedule : (n_warmup,) integer array
-    draws : ((n_warmup + n_draws) * dim,) array
-    statistics : ((n_warmup + n_draws) * N_STATISTICS,) array
+    rows, scalars, counts, random, schedule, metric, draws, gradients, statistics, work
+        The arrays of a `probad.mcmc.workspace.Workspace`, each of them flat.
     n_iterations : int
     dim : int
 
@@ -67,22 +65,51 @@ def run_iterations(address, ctx, rows, scalars, counts, random, schedule, draws,
             return FINE
         status = FINE
         if iteration == 0 and counts[N_WARMUP] > 0:
-            status = find_step_size(address, ctx, rows, scalars, counts, random, dim)
-            restart_averaging(scalars, counts)
+            status = begin_warmup(address, ctx, rows, scalars, counts, random, metric, dim)
         if status != FINE:
             return status
         scalars[STEP_SIZE_USED] = scalars[STEP_SIZE]
         if counts[ALGORITHM] == NUTS:
-            status = nuts_transition(address, ctx, rows, scalars, counts, random, dim)
+            status = nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim)
+        elif counts[ALGORITHM] == HMC:
+            status = hmc_transition(address, ctx, rows, scalars, counts, random, metric, dim)
         else:
-            status = static_transition(address, ctx, rows, scalars, counts, random, dim)
-        if status == FINE and iteration < counts[N_WARMUP]:
-            status = adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim)
+            status = mams_transition(address, ctx, rows, scalars, counts, random, metric, dim)
         if status != FINE:
             return status
-        write_iteration(rows, scalars, counts, draws, statistics, iteration, dim)
+        for i in range(dim):
+            draws[iteration * dim + i] = rows[POSITION * dim + i]
+        if iteration < counts[N_WARMUP]:
+            status = adapt(
+                address, ctx, rows, scalars, counts, random, schedule, metric, draws, gradients, work, iteration, dim
+            )
+        if status != FINE:
+            return status
+        write_statistics(scalars, counts, statistics, iteration)
         counts[ITERATION] = iteration + 1
     return FINE
+
+
+def begin_warmup(address, ctx, rows, scalars, counts, random, metric, dim):
+    """Find a metric and a step size to start with; returns the status of `find_step_size`."""
+    if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS:
+        start_from_gradient(rows, counts, metric, dim)
+    return look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim)
+
+
+def look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim):
+    """Find a step size by trial and start to average from it; returns the status of `find_step_size`.
+
+    The steps of a microcanonical path, whose speed is 1, are longer by the length of a momentum.
+    """
+    root = math.sqrt(float(dim))
+    if counts[ALGORITHM] == MAMS:
+        scalars[STEP_SIZE] = scalars[STEP_SIZE] / root
+    status = find_step_size(address, ctx, rows, scalars, counts, random, metric, dim)
+    if counts[ALGORITHM] == MAMS:
+        scalars[STEP_SIZE] = scalars[STEP_SIZE] * root
+    restart_averaging(scalars, counts)
+    return status
 
 
 def mean_acceptance(scalars, counts):
@@ -90,29 +117,28 @@ def mean_acceptance(scalars, counts):
     return scalars[ACCEPTANCE_SUM] / float(max(1, counts[N_STEPS]))
 
 
-def adapt(address, ctx, rows, scalars, counts, random, schedule, iteration, dim):
+def adapt(address, ctx, rows, scalars, counts, random, schedule, metric, draws, gradients, work, iteration, dim):
     """Learn from the transition that has just been made; returns the status of `find_step_size`."""
     status = FINE
-    average_step_size(scalars, counts, mean_acceptance(scalars, counts))
-    task = schedule[iteration]
-    if task == COLLECT or task == UPDATE:
-        welford_add(rows, counts, dim)
-    if task == UPDATE:
-        adopt_variances(rows, counts, dim)
-        welford_reset(rows, counts, dim)
-        status = find_step_size(address, ctx, rows, scalars, counts, random, dim)
-        restart_averaging(scalars, counts)
+    start = schedule[iteration]
+    if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS:
+        average_step_size(scalars, counts, scalars[SYMMETRIC_SUM] / float(max(1, counts[N_STEPS])))
+        for i in range(dim):
+            gradients[iteration * dim + i] = rows[GRADIENT * dim + i]
+        if start >= 0:
+            renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
+    else:
+        average_step_size(scalars, counts, mean_acceptance(scalars, counts))
+        if start >= 0:
+            renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
+            status = look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim)
     if iteration == counts[N_WARMUP] - 1:
         finish_step_size(scalars, counts)
     return status
 
 
-def write_iteration(rows, scalars, counts, draws, statistics, iteration, dim):
-    """Write the draw and the statistics of the transition; the columns are those of `workspace.STATISTICS`."""
-    q = POSITION * dim
-    start = iteration * dim
-    for i in range(dim):
-        draws[start + i] = rows[q + i]
+def write_statistics(scalars, counts, statistics, iteration):
+    """Write the statistics of the transition; the columns are those of `workspace.STATISTICS`."""
     row = iteration * N_STATISTICS
     statistics[row] = scalars[LOGP]
     statistics[row + 1] = mean_acceptance(scalars, counts)

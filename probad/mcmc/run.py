@@ -20,7 +20,11 @@ from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
 from probad.mcmc.workspace import FAILED, ITERATION, STOP, Workspace
 
-ARGUMENTS = ("opaque", "opaque", "floats", "floats", "ints", "words", "ints", "floats", "floats", "int", "int")
+ARGUMENTS = (
+    "opaque", "opaque",
+    "floats", "floats", "ints", "words", "ints", "floats", "floats", "floats", "floats", "floats",
+    "int", "int",
+)  # fmt: skip
 C_DENSITY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)  # the contract of `LogDensity.address`
 
 
@@ -62,8 +66,7 @@ class CompiledRun:
         self._space, self._kernel = space, kernel
         self._callback = None if density.address else _callback(density, space)
         address = density.address or ctypes.cast(self._callback, ctypes.c_void_p).value
-        arrays = space.rows, space.scalars, space.counts, space.random, space.schedule, space.draws, space.statistics
-        self._before = (address, density.ctx, *(a.ctypes.data for a in arrays))
+        self._before = (address, density.ctx, *(a.ctypes.data for a in space.arrays()))
 
     @property
     def done(self) -> int:

@@ -4,45 +4,107 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
 
 from probad.errors import ArgumentError
 from probad.mcmc import workspace
+from probad.mcmc.windows import STEP_ONLY, overlapping_schedule, stan_schedule
 
-METRICS = ("diag", "unit")
+METRICS = ("auto", "dense", "diag", "unit")
+ADAPTATIONS = ("fisher", "stan")
+LARGEST_DENSE = 100  # coordinates up to which the automatic metric is dense
 
 
-@dataclass(frozen=True)
-class NUTS:
-    """The No-U-Turn sampler.
+@dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """What all samplers with a warm-up share.
 
     Parameters
     ----------
     target_accept : float
         Mean acceptance statistic that warm-up tunes the step size for, between 0 and 1.
-    max_tree_depth : int
-        At most ``2**max_tree_depth - 1`` steps per draw.
-    metric : {"diag", "unit"}
-        Whether warm-up learns the scale of each coordinate.
+    metric : {"auto", "dense", "diag", "unit"}
+        What warm-up learns of the shape of the posterior: all correlations, the scale of each coordinate, or nothing.
+        ``"auto"`` is dense up to 100 coordinates, else diagonal.
+    adaptation : {"fisher", "stan"}
+        From what: from draws and gradients, in windows that begin at once and overlap, or as Stan does, from draws.
     """
 
     target_accept: float = 0.8
-    max_tree_depth: int = 10
-    metric: str = "diag"
+    metric: str = "auto"
+    adaptation: str = "fisher"
+
+    code: ClassVar[int]  # value of `workspace.ALGORITHM`
 
     def __post_init__(self):
-        check_target_accept(self.target_accept)
-        check_metric(self.metric)
-        check_count("max_tree_depth", self.max_tree_depth, 1, 20)
+        if not (_is_number(self.target_accept) and 0 < self.target_accept < 1):
+            raise ArgumentError(
+                f"target_accept must be between 0 and 1; got {self.target_accept!r}. 0.8 is usual, 0.95 is careful."
+            )
+        check_choice("metric", self.metric, METRICS)
+        check_choice("adaptation", self.adaptation, ADAPTATIONS)
+
+    @property
+    def max_tree_depth(self) -> int:
+        """Room for subtrees, which only NUTS has."""
+        return 0
+
+    def allocate(self, dim: int, *, draws: int, warmup: int, random: np.ndarray) -> workspace.Workspace:
+        """A workspace for a chain of this sampler, with the settings where the kernels read them."""
+        metric = self.metric
+        if metric == "auto":
+            metric = "dense" if dim <= LARGEST_DENSE else "diag"
+        adaptation = workspace.BY_DRAWS if self.adaptation == "stan" else workspace.BY_DRAWS_AND_GRADIENTS
+        schedule = stan_schedule(warmup) if self.adaptation == "stan" else overlapping_schedule(warmup)
+        if metric == "unit":
+            adaptation = workspace.FIXED
+            schedule[:] = STEP_ONLY
+        space = workspace.Workspace.allocate(
+            dim,
+            n_draws=draws,
+            schedule=schedule,
+            random=random,
+            max_tree_depth=self.max_tree_depth,
+            form=workspace.DENSE if metric == "dense" else workspace.DIAGONAL,
+            adaptation=adaptation,
+        )
+        space.counts[workspace.ALGORITHM] = self.code
+        space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
+        space.scalars[workspace.REFRESHMENT] = 1.0
+        space.scalars[workspace.STEP_SIZE] = 1.0
+        self.write_to(space)
+        return space
 
     def write_to(self, space: workspace.Workspace) -> None:
-        """Put the settings where the kernels read them."""
-        space.counts[workspace.ALGORITHM] = workspace.NUTS
-        space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
+        """Put the settings of one sampler where its kernels read them."""
 
 
-@dataclass(frozen=True)
-class HMC:
-    """Static Hamiltonian Monte Carlo.
+@dataclass(frozen=True, kw_only=True)
+class NUTS(Algorithm):
+    """The No-U-Turn sampler.
+
+    Parameters
+    ----------
+    max_tree_depth : int
+        At most ``2**max_tree_depth - 1`` steps per draw.
+    target_accept, metric, adaptation
+        As for `Algorithm`.
+    """
+
+    max_tree_depth: int = 10
+
+    code: ClassVar[int] = workspace.NUTS
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_count("max_tree_depth", self.max_tree_depth, 1, 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HMC(Algorithm):
+    """Hamiltonian Monte Carlo with trajectories of given length.
 
     Parameters
     ----------
@@ -51,58 +113,110 @@ class HMC:
     trajectory_length : float, optional
         Alternatively the length of a trajectory in units of the metric: it is divided by the step size. Pi / 2 by
         default, a quarter of the period of a standard normal target.
+    jitter : float
+        Between 0 and 1: each length is drawn from (1 - jitter, 1 + jitter) times the given one.
+    refreshment : float
+        Share of the momentum that is new in each transition, above 0 and up to 1. Less than 1 is generalised HMC, which
+        goes on in the direction of the transition before.
     max_steps : int
         Limit on the number of steps that a trajectory length may ask for.
-    target_accept, metric
-        As for `NUTS`.
+    target_accept, metric, adaptation
+        As for `Algorithm`.
     """
 
     n_steps: int | None = None
     trajectory_length: float | None = None
+    jitter: float = 0.0
+    refreshment: float = 1.0
     max_steps: int = 1000
-    target_accept: float = 0.8
-    metric: str = "diag"
+
+    code: ClassVar[int] = workspace.HMC
 
     def __post_init__(self):
-        check_target_accept(self.target_accept)
-        check_metric(self.metric)
+        super().__post_init__()
         check_count("max_steps", self.max_steps, 1, None)
         if self.n_steps is not None:
             if self.trajectory_length is not None:
                 raise ArgumentError("Give n_steps or trajectory_length, not both.")
             check_count("n_steps", self.n_steps, 1, None)
-        length = self.trajectory_length
-        if length is not None and not (_is_number(length) and 0 < length < math.inf):
-            raise ArgumentError(f"trajectory_length must be a positive number; got {length!r}.")
-
-    @property
-    def max_tree_depth(self) -> int:
-        """Room for subtrees, of which a static trajectory has none."""
-        return 0
+        check_length(self.trajectory_length)
+        check_jitter(self.jitter)
+        if not (_is_number(self.refreshment) and 0 < self.refreshment <= 1):
+            raise ArgumentError(f"refreshment must be above 0 and at most 1; got {self.refreshment!r}.")
 
     def write_to(self, space: workspace.Workspace) -> None:
         """Put the settings where the kernels read them."""
-        space.counts[workspace.ALGORITHM] = workspace.STATIC
-        space.counts[workspace.MAX_STEPS] = self.max_steps if self.n_steps is None else self.n_steps
         length = math.pi / 2 if self.trajectory_length is None else self.trajectory_length
+        space.counts[workspace.MAX_STEPS] = self.max_steps if self.n_steps is None else self.n_steps
         space.scalars[workspace.TRAJECTORY_LENGTH] = length if self.n_steps is None else 0.0
-        space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
+        space.scalars[workspace.JITTER] = self.jitter
+        space.scalars[workspace.REFRESHMENT] = self.refreshment
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAMS(Algorithm):
+    """The adjusted microcanonical sampler.
+
+    Parameters
+    ----------
+    trajectory_length : float
+        Mean length of a path, in units of the length of a standard normal vector.
+    jitter : float
+        Between 0 and 1: each length is drawn from (1 - jitter, 1 + jitter) times the mean.
+    max_steps : int
+        Limit on the number of steps of a path, each of two gradients.
+    target_accept, metric, adaptation
+        As for `Algorithm`; 0.9 by default.
+    """
+
+    target_accept: float = 0.9
+    trajectory_length: float = 1.5
+    jitter: float = 1.0
+    max_steps: int = 500
+
+    code: ClassVar[int] = workspace.MAMS
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_count("max_steps", self.max_steps, 1, None)
+        check_length(self.trajectory_length)
+        check_jitter(self.jitter)
+
+    def allocate(self, dim: int, *, draws: int, warmup: int, random: np.ndarray) -> workspace.Workspace:
+        """A workspace for a chain of this sampler; there are no directions to turn in one dimension."""
+        if dim < 2:
+            raise ArgumentError("MAMS needs at least two unconstrained coordinates; take NUTS for one.")
+        return super().allocate(dim, draws=draws, warmup=warmup, random=random)
+
+    def write_to(self, space: workspace.Workspace) -> None:
+        """Put the settings where the kernels read them."""
+        space.counts[workspace.MAX_STEPS] = self.max_steps
+        space.scalars[workspace.TRAJECTORY_LENGTH] = self.trajectory_length
+        space.scalars[workspace.JITTER] = self.jitter
 
 
 def _is_number(x) -> bool:
     return isinstance(x, int | float) and not isinstance(x, bool)
 
 
-def check_target_accept(value) -> None:
-    """Raise unless `value` is strictly between 0 and 1."""
-    if not (_is_number(value) and 0 < value < 1):
-        raise ArgumentError(f"target_accept must be between 0 and 1; got {value!r}. 0.8 is usual, 0.95 is careful.")
+def check_choice(name: str, value, choices: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of the choices."""
+    if value not in choices:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
 
 
-def check_metric(name) -> None:
-    """Raise unless `name` is a metric."""
-    if name not in METRICS:
-        raise ArgumentError(f"metric must be one of {', '.join(map(repr, METRICS))}; got {name!r}.")
+def check_length(length) -> None:
+    """Raise unless a trajectory length is positive and finite, or not given."""
+    if length is not None and not (_is_number(length) and 0 < length < math.inf):
+        raise ArgumentError(f"trajectory_length must be a positive number; got {length!r}.")
+
+
+def check_jitter(jitter) -> None:
+    """Raise unless a jitter is a share."""
+    if not (_is_number(jitter) and 0 <= jitter <= 1):
+        raise ArgumentError(
+            f"jitter must be between 0 and 1; got {jitter!r}. 1 draws lengths from 0 to twice the mean."
+        )
 
 
 def check_count(name: str, value, low: int, high: int | None) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 
-from probad.mcmc.integrators import leapfrog, note_energy_error, total_energy
+from probad.mcmc.integrators import FAR, leapfrog, note_acceptance, note_energy_error, total_energy
+from probad.mcmc.proposal import begin_statistics
 from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.rows import add_row, along_sum, copy_row
 from probad.mcmc.workspace import (
-    ACCEPTANCE_SUM,
     BEGIN,
     CANDIDATE_ENERGY,
     CANDIDATE_GRADIENT,
@@ -33,7 +33,6 @@ from probad.mcmc.workspace import (
     LEFT_POSITION,
     LOG_WEIGHT,
     LOGP,
-    MAX_ENERGY_ERROR,
     MAX_TREE_DEPTH,
     MOMENTUM,
     N_STEPS,
@@ -46,7 +45,6 @@ from probad.mcmc.workspace import (
     ROWS_PER_LEVEL,
     SATURATED,
     STACK,
-    START_ENERGY,
     STEP_SIZE,
     STOP,
     STOPPED,
@@ -58,7 +56,6 @@ from probad.mcmc.workspace import (
 )
 
 GROWN, TURNED, DIVERGED, BROKEN, HALTED = 0, 1, 2, 3, 4  # what can become of a subtree
-FAR = 300.0  # nats; the exponential of twice that is still a float
 
 
 def log_add_exp(a, b):
@@ -120,9 +117,9 @@ def weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, d
     total = scalars[SUBTREE_WEIGHT] + weight
     scalars[SUBTREE_WEIGHT] = total
     if scalars[SUBTREE_SHIFT] == 0.0:
-        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + min(1.0, weight)
+        note_acceptance(scalars, weight)
     else:
-        scalars[ACCEPTANCE_SUM] = scalars[ACCEPTANCE_SUM] + math.exp(min(0.0, -error))
+        note_acceptance(scalars, math.exp(min(FAR, -error)))
     if leaf == 0 or uniform(random) * total < weight:
         copy_row(rows, position, CANDIDATE_POSITION, dim)
         copy_row(rows, gradient, CANDIDATE_GRADIENT, dim)
@@ -130,12 +127,12 @@ def weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, d
         scalars[CANDIDATE_ENERGY] = energy
 
 
-def grow(address, ctx, rows, scalars, counts, random, position, gradient, momentum, sign, dim):
+def grow(address, ctx, rows, scalars, counts, random, metric, position, gradient, momentum, sign, dim):
     """Extend the trajectory by as many states as it has, walking from one of its ends; choose one of them by weight.
 
     Parameters
     ----------
-    address, ctx, rows, scalars, counts, random, dim
+    address, ctx, rows, scalars, counts, random, metric, dim
         As for `probad.mcmc.kernel.run_iterations`.
     position, gradient, momentum : int
         Rows of the end that walks.
@@ -152,7 +149,9 @@ def grow(address, ctx, rows, scalars, counts, random, position, gradient, moment
     top = STACK
     n_leaves = 1 << counts[TREE_DEPTH]
     for leaf in range(n_leaves):
-        status = leapfrog(address, ctx, rows, scalars, position, gradient, momentum, WALK_LOGP, step, dim)
+        status = leapfrog(
+            address, ctx, rows, scalars, counts, metric, position, gradient, momentum, WALK_LOGP, step, dim
+        )
         if status == FAILED:
             return BROKEN
         if counts[STOP] != 0:
@@ -203,16 +202,9 @@ def begin_trajectory(rows, scalars, counts, random, dim):
     copy_row(rows, MOMENTUM, TREE_RHO, dim)
     copy_row(rows, POSITION, CHOSEN_POSITION, dim)
     copy_row(rows, GRADIENT, CHOSEN_GRADIENT, dim)
-    scalars[START_ENERGY] = total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim)
+    begin_statistics(scalars, counts, total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim))
     scalars[CHOSEN_LOGP] = scalars[LOGP]
-    scalars[CHOSEN_ENERGY] = scalars[START_ENERGY]
     scalars[LOG_WEIGHT] = 0.0
-    scalars[ACCEPTANCE_SUM] = 0.0
-    scalars[MAX_ENERGY_ERROR] = 0.0
-    counts[N_STEPS] = 0
-    counts[TREE_DEPTH] = 0
-    counts[DIVERGING] = 0
-    counts[SATURATED] = 0
 
 
 def choose_between_halves(rows, scalars, random, dim):
@@ -227,7 +219,7 @@ def choose_between_halves(rows, scalars, random, dim):
     scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], new)
 
 
-def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
+def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
     """One transition of the chain: draw a momentum, grow a trajectory, move to a state chosen from it.
 
     The arguments are those of `probad.mcmc.kernel.run_iterations`.
@@ -243,15 +235,18 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, dim):
         if goes_right(random):
             far = LEFT_MOMENTUM
             copy_row(rows, RIGHT_MOMENTUM, NEAR_MOMENTUM, dim)
-            outcome = grow(
-                address, ctx, rows, scalars, counts, random, RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM, 1.0, dim
-            )
+            position = RIGHT_POSITION
+            gradient = RIGHT_GRADIENT
+            momentum = RIGHT_MOMENTUM
+            sign = 1.0
         else:
             far = RIGHT_MOMENTUM
             copy_row(rows, LEFT_MOMENTUM, NEAR_MOMENTUM, dim)
-            outcome = grow(
-                address, ctx, rows, scalars, counts, random, LEFT_POSITION, LEFT_GRADIENT, LEFT_MOMENTUM, -1.0, dim
-            )
+            position = LEFT_POSITION
+            gradient = LEFT_GRADIENT
+            momentum = LEFT_MOMENTUM
+            sign = -1.0
+        outcome = grow(address, ctx, rows, scalars, counts, random, metric, position, gradient, momentum, sign, dim)
         if outcome == BROKEN:
             return FAILED
         if outcome == HALTED:

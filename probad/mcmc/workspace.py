@@ -7,7 +7,7 @@ flat: element i of a row is found at ``row * dim + i``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -17,12 +17,11 @@ LEFT_POSITION, LEFT_GRADIENT, LEFT_MOMENTUM = 3, 4, 5  # the two ends of a traje
 RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM = 6, 7, 8
 CANDIDATE_POSITION, CANDIDATE_GRADIENT = 9, 10  # the state chosen from the part of the trajectory being built
 CHOSEN_POSITION, CHOSEN_GRADIENT = 11, 12  # the state chosen from the whole trajectory
-INVERSE_MASS = 13
-SCALE = 14  # square root of the inverse mass: the scale of each coordinate
-WELFORD_MEAN, WELFORD_SUM = 15, 16
-TREE_RHO = 17  # sum of the momenta over the trajectory
-NEAR_MOMENTUM = 18  # momentum at the end of the trajectory where it grows
-STACK = 19  # subtrees under construction: three rows each
+INVERSE_MASS = 13  # the inverse mass matrix, or its diagonal
+SCALE = 14  # square root of the inverse mass: the scale of each coordinate, where the metric is diagonal
+TREE_RHO = 15  # sum of the momenta over the trajectory
+NEAR_MOMENTUM = 16  # momentum at the end of the trajectory where it grows
+STACK = 17  # subtrees under construction: three rows each
 BEGIN, END, RHO = 0, 1, 2  # first and last momentum in the order of the walk, and the sum of all momenta
 ROWS_PER_LEVEL = 3
 
@@ -32,18 +31,23 @@ STEP_SIZE, LOG_STEP_AVERAGE, LOG_STEP_CENTRE, ACCEPTANCE_GAP = 4, 5, 6, 7
 START_ENERGY, CANDIDATE_ENERGY, CHOSEN_ENERGY = 8, 9, 10
 ACCEPTANCE_SUM, MAX_ENERGY_ERROR = 11, 12
 LOG_WEIGHT, SUBTREE_WEIGHT, SUBTREE_SHIFT = 13, 14, 15  # the weight of a subtree is SUBTREE_WEIGHT exp(SUBTREE_SHIFT)
-TARGET_ACCEPT, TRAJECTORY_LENGTH, STEP_SIZE_USED = 16, 17, 18
-N_SCALARS = 19
+TARGET_ACCEPT, STEP_SIZE_USED = 16, 17
+SYMMETRIC_SUM = 18  # as ACCEPTANCE_SUM, of the acceptance that warm-up by draws and gradients aims at
+TRAJECTORY_LENGTH, JITTER, REFRESHMENT = 19, 20, 21
+N_SCALARS = 22
 
 # --- counts ---------------------------------------------------------------------------------------------------------
 ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
-AVERAGED, WELFORD_COUNT = 3, 4
-N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 5, 6, 7, 8  # of the present trajectory
-MAX_TREE_DEPTH, MAX_STEPS, ALGORITHM = 9, 10, 11
-STOP = 12  # not 0: give up the present iteration; written by another thread while kernels run
-N_COUNTS = 13
+AVERAGED = 3
+N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 4, 5, 6, 7  # of the present trajectory; a step is one gradient
+MAX_TREE_DEPTH, MAX_STEPS = 8, 9
+ALGORITHM, FORM, ADAPTATION = 10, 11, 12
+STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
+N_COUNTS = 14
 
-NUTS, STATIC = 0, 1  # values of ALGORITHM
+NUTS, HMC, MAMS = 0, 1, 2  # values of ALGORITHM
+DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric
+FIXED, BY_DRAWS, BY_DRAWS_AND_GRADIENTS = 0, 1, 2  # values of ADAPTATION: what the metric is learnt from
 
 # --- what a kernel returns ------------------------------------------------------------------------------------------
 FINE, FAILED, NO_STEP_SIZE, STOPPED = 0, 2, 3, 4  # FAILED is the status of a density that failed
@@ -81,9 +85,15 @@ class Workspace:
     random : (4,) uint64 array
         State of the random number generator.
     schedule : (n_warmup,) int64 array
-        What each warm-up iteration adapts; see `probad.mcmc.adaptation`.
+        The first iteration from which each warm-up iteration renews the metric, if it does; see `probad.mcmc.windows`.
+    metric : (2 * dim * dim,) float64 array, or (1,)
+        The factor of a dense inverse mass, by rows and by columns; nothing if the metric is diagonal.
     draws : (n_iterations, dim) float64 array, unconstrained
+    gradients : (n_warmup, dim) float64 array, or (1, dim)
+        Of the log density at the warm-up draws, if the metric is learnt from them.
     statistics : (n_iterations, N_STATISTICS) float64 array
+    work : float64 array
+        Scratch of the estimates of the metric; nothing in it outlives them.
     """
 
     rows: np.ndarray
@@ -91,41 +101,73 @@ class Workspace:
     counts: np.ndarray
     random: np.ndarray
     schedule: np.ndarray
+    metric: np.ndarray
     draws: np.ndarray
+    gradients: np.ndarray
     statistics: np.ndarray
+    work: np.ndarray
 
     @classmethod
-    def allocate(cls, dim: int, *, n_draws: int, schedule: np.ndarray, random: np.ndarray, max_tree_depth: int):
-        """An empty workspace for a chain over `dim` coordinates."""
+    def allocate(
+        cls,
+        dim: int,
+        *,
+        n_draws: int,
+        schedule: np.ndarray,
+        random: np.ndarray,
+        max_tree_depth: int,
+        form: int = DIAGONAL,
+        adaptation: int = FIXED,
+    ):
+        """A workspace for a chain over `dim` coordinates, with the unit metric."""
         n_iterations = n_draws + len(schedule)
         counts = np.zeros(N_COUNTS, np.int64)
         counts[N_DRAWS], counts[N_WARMUP], counts[MAX_TREE_DEPTH] = n_draws, len(schedule), max_tree_depth
+        counts[FORM], counts[ADAPTATION] = form, adaptation
+        identity = np.eye(dim).ravel() if form == DENSE else None
         workspace = cls(
             rows=np.zeros((STACK + ROWS_PER_LEVEL * (max_tree_depth + 1), dim)),
             scalars=np.zeros(N_SCALARS),
             counts=counts,
             random=random,
             schedule=schedule,
+            metric=np.zeros(1) if identity is None else np.concatenate([identity, identity]),
             draws=np.empty((n_iterations, dim)),
+            gradients=np.empty((len(schedule) if adaptation == BY_DRAWS_AND_GRADIENTS else 1, dim)),
             statistics=np.empty((n_iterations, N_STATISTICS)),
+            work=np.empty(11 * dim + (3 * dim * dim if form == DENSE else 0)),
         )
         workspace.rows[INVERSE_MASS] = 1.0
         workspace.rows[SCALE] = 1.0
         return workspace
 
+    def inverse_mass(self) -> np.ndarray:
+        """The inverse mass: a (dim,) diagonal, or a (dim, dim) matrix."""
+        if self.counts[FORM] == DIAGONAL:
+            return self.rows[INVERSE_MASS].copy()
+        dim = self.rows.shape[1]
+        factor = self.metric[: dim * dim].reshape(dim, dim)
+        return factor @ factor.T
+
     def to_lists(self) -> tuple:
         """The arrays flat, in the order in which the kernels take them, for kernels that run in Python.
 
         Python computes with the elements of a list four times faster than with those of an array, and twice as fast as
-        with those of a memory view. Draws and statistics, written once, are views of the arrays; the rest are copies
+        with those of a memory view. What is written once, or seldom read, are views of the arrays; the rest are copies
         for `take_back`.
         """
-        state = [a.ravel().tolist() for a in (self.rows, self.scalars, self.counts, self.random, self.schedule)]
-        return (*state, memoryview(self.draws.ravel()), memoryview(self.statistics.ravel()))
+        lists = self.rows, self.scalars, self.counts, self.random, self.schedule, self.metric
+        views = self.draws, self.gradients, self.statistics, self.work
+        return (*(a.ravel().tolist() for a in lists), *(memoryview(a.ravel()) for a in views))
 
-    def take_back(self, rows: list, scalars: list, counts: list, random: list, *_) -> None:
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The arrays in the order in which the kernels take them."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def take_back(self, rows: list, scalars: list, counts: list, random: list, _schedule, metric: list, *_) -> None:
         """Copy what kernels have done to the lists back into the arrays, the count of finished iterations last."""
         self.rows.ravel()[:] = rows
         self.scalars[:] = scalars
         self.random[:] = random
+        self.metric[:] = metric
         self.counts[:] = counts

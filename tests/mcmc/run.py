@@ -6,7 +6,6 @@ import numpy as np
 
 from probad.mcmc import NUTS
 from probad.mcmc import workspace as w
-from probad.mcmc.adaptation import warmup_schedule
 from probad.mcmc.integrators import leapfrog
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
@@ -15,20 +14,16 @@ from probad.mcmc.random import stream
 
 def make_space(density, algorithm=None, *, position, step_size, inverse_mass=None, n_draws=1, warmup=0, seed=0):
     """A workspace ready to run from `position`."""
-    algorithm = algorithm or NUTS()
-    space = w.Workspace.allocate(
-        density.dim,
-        n_draws=n_draws,
-        schedule=warmup_schedule(warmup),
-        random=stream(seed, 0),
-        max_tree_depth=algorithm.max_tree_depth,
-    )
-    algorithm.write_to(space)
+    algorithm = algorithm or NUTS(metric="diag")
+    space = algorithm.allocate(density.dim, draws=n_draws, warmup=warmup, random=stream(seed, 0))
     position = np.asarray(position, dtype=float)
     space.rows[w.POSITION] = position
     space.scalars[w.LOGP], space.rows[w.GRADIENT] = density.logp_and_grad(position)
     space.scalars[w.STEP_SIZE] = step_size
-    if inverse_mass is not None:
+    if inverse_mass is not None and np.ndim(inverse_mass) == 2:
+        factor = np.linalg.cholesky(inverse_mass)
+        space.metric[:] = np.concatenate([factor.ravel(), factor.T.ravel()])
+    elif inverse_mass is not None:
         space.rows[w.INVERSE_MASS] = inverse_mass
         space.rows[w.SCALE] = np.sqrt(inverse_mass)
     return space
@@ -49,12 +44,16 @@ def statistics(space):
 
 def steps(density, position, momentum, step, n, inverse_mass=None):
     """Position, whitened momentum and log density after n leapfrog steps of the kernel."""
-    space = make_space(density, position=position, step_size=1.0, inverse_mass=inverse_mass)
+    algorithm = NUTS(metric="diag" if np.ndim(inverse_mass) < 2 else "dense")
+    space = make_space(density, algorithm, position=position, step_size=1.0, inverse_mass=inverse_mass)
     space.rows[w.MOMENTUM] = momentum
-    rows, scalars, *_ = memory = space.to_lists()
+    rows, scalars, counts, _, _, metric, *_ = memory = space.to_lists()
     address, dim = PythonDensity(density.evaluate, density.dim), density.dim
     for _ in range(n):
-        assert leapfrog(address, 0, rows, scalars, w.POSITION, w.GRADIENT, w.MOMENTUM, w.LOGP, step, dim) == 0
+        assert (
+            leapfrog(address, 0, rows, scalars, counts, metric, w.POSITION, w.GRADIENT, w.MOMENTUM, w.LOGP, step, dim)
+            == 0
+        )
     space.take_back(*memory)
     return space.rows[w.POSITION].copy(), space.rows[w.MOMENTUM].copy(), float(space.scalars[w.LOGP])
 

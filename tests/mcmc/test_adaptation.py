@@ -1,4 +1,4 @@
-"""Warm-up: Stan's windows and dual averaging, running variances, the first step size."""
+"""Warm-up: windows and dual averaging, estimates of the metric, the first step size."""
 
 from __future__ import annotations
 
@@ -6,40 +6,56 @@ import math
 
 import numpy as np
 import pytest
+from scipy import linalg
 
-from probad.mcmc import NUTS, metrics, sample_chains
+from probad.mcmc import NUTS, estimates, matrices, sample_chains
 from probad.mcmc import workspace as w
-from probad.mcmc.adaptation import (
-    COLLECT,
-    STEP_ONLY,
-    UPDATE,
-    average_step_size,
-    find_step_size,
-    restart_averaging,
-    warmup_schedule,
-)
 from probad.mcmc.intrinsics import PythonDensity
+from probad.mcmc.random import stream
+from probad.mcmc.step_size import average_step_size, find_step_size, restart_averaging
+from probad.mcmc.windows import STEP_ONLY, overlapping_schedule, stan_schedule
 from tests.mcmc.reference import DualAveraging, stan_windows
 from tests.mcmc.run import make_space
 from tests.mcmc.targets import Gaussian
 
 
+# --- windows ----------------------------------------------------------------------------------------------------------
+def windows(schedule):
+    """Pairs of first and last iteration from which metrics are made."""
+    ends = np.flatnonzero(schedule != STEP_ONLY)
+    return list(zip(schedule[ends].tolist(), ends.tolist(), strict=True))
+
+
 def test_the_windows_are_stans():
     for n in range(3001):
-        ends = np.flatnonzero(warmup_schedule(n) == UPDATE).tolist()
+        ends = [end for _, end in windows(stan_schedule(n))]
         expected = stan_windows(n)
         if 150 < n < 200:  # Stan would estimate the last metric from n - 150 draws
             expected = expected[-1:]
         assert ends == expected, n
 
 
-def test_metric_draws_are_collected_between_the_buffers_alone():
-    schedule = warmup_schedule(1000)
-    assert np.flatnonzero(schedule != STEP_ONLY).tolist() == list(range(75, 950))
-    assert (schedule[75:950] == COLLECT).sum() == 875 - 5
-    assert len(warmup_schedule(0)) == 0
+def test_stans_windows_meet_between_the_buffers():
+    found = windows(stan_schedule(1000))
+    assert found[0][0] == 75
+    assert found[-1][1] == 949
+    assert all(start == end + 1 for (_, end), (start, _) in zip(found, found[1:], strict=False))
+    assert len(stan_schedule(0)) == 0
 
 
+def test_overlapping_windows_cover_two_stretches_each():
+    for n in range(3001):
+        found = windows(overlapping_schedule(n))
+        if n >= 20:
+            assert found[0][0] == 0
+            assert found[-1][1] == int(0.85 * n) - 1
+        for k in range(2, len(found)):
+            assert found[k][0] == found[k - 2][1] + 1
+            assert found[k - 1][1] + 1 - found[k][0] >= 10, "the stretch before the last is a window"
+        assert all(end - start >= 9 for start, end in found)
+
+
+# --- the step size ----------------------------------------------------------------------------------------------------
 def test_dual_averaging_is_stans():
     """The same sequence of step sizes where the acceptance falls with the step size, as it does."""
     rng = np.random.default_rng(0)
@@ -68,26 +84,123 @@ def test_the_step_size_reaches_the_target_acceptance(target):
     assert result.stats["acceptance_rate"].mean() == pytest.approx(target, abs=0.05)
 
 
-def test_the_metric_is_the_shrunk_variance_of_the_window():
-    rng = np.random.default_rng(1)
-    draws = rng.normal(size=(40, 3)) * [1e-3, 1.0, 1e3] + [5.0, -2.0, 1e6]
-    space = make_space(Gaussian(np.eye(3)), position=np.zeros(3), step_size=1.0)
-    rows, _, counts, *_ = memory = space.to_lists()
-    metrics.welford_reset(rows, counts, 3)
-    for z in draws.tolist():
-        rows[w.POSITION * 3 : w.POSITION * 3 + 3] = z
-        metrics.welford_add(rows, counts, 3)
-    metrics.adopt_variances(rows, counts, 3)
+# --- the metric -------------------------------------------------------------------------------------------------------
+def estimated(draws, gradients, metric, adaptation):
+    """The inverse mass that a kernel makes of draws and gradients."""
+    n, dim = draws.shape
+    space = NUTS(metric=metric, adaptation=adaptation).allocate(dim, draws=1, warmup=n, random=stream(0, 0))
+    space.draws[:n] = draws
+    space.gradients[: len(gradients)] = gradients[: len(space.gradients)]
+    rows, _, counts, _, _, factor, d, g, _, work = memory = space.to_lists()
+    estimates.renew_metric(rows, counts, factor, d, g, work, 0, n, dim)
     space.take_back(*memory)
+    if metric == "diag":
+        np.testing.assert_allclose(space.rows[w.SCALE] ** 2, space.rows[w.INVERSE_MASS], rtol=1e-14)
+    return space.inverse_mass()
+
+
+def correlated(n, dim, seed=0):
+    """Draws of a normal distribution with scales from 1e-3 to 1e3, far from zero, and their gradients."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(dim, dim)) * np.logspace(-3, 3, dim)[:, None]
+    draws = rng.normal(size=(n, dim)) @ a.T
+    return draws + 1e4, -draws @ np.linalg.inv(a @ a.T), a @ a.T
+
+
+def test_the_diagonal_of_draws_is_the_shrunk_variance():
+    draws, gradients, _ = correlated(40, 3)
     expected = 40 / 45 * draws.var(axis=0, ddof=1) + 1e-3 * 5 / 45
-    np.testing.assert_allclose(space.rows[w.INVERSE_MASS], expected, rtol=1e-9)
-    np.testing.assert_allclose(space.rows[w.SCALE] ** 2, expected, rtol=1e-9)
+    np.testing.assert_allclose(estimated(draws, gradients, "diag", "stan"), expected, rtol=1e-9)
 
 
+def test_the_matrix_of_draws_is_the_shrunk_covariance():
+    draws, gradients, _ = correlated(40, 3)
+    expected = 40 / 45 * np.cov(draws.T) + 1e-3 * 5 / 45 * np.eye(3)
+    np.testing.assert_allclose(estimated(draws, gradients, "dense", "stan"), expected, rtol=1e-6)
+
+
+def test_the_diagonal_of_draws_and_gradients_is_the_root_of_the_ratio():
+    draws, gradients, _ = correlated(40, 4)
+    expected = draws.std(axis=0) / gradients.std(axis=0)
+    np.testing.assert_allclose(estimated(draws, gradients, "diag", "fisher"), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(20, 1), (30, 2), (15, 7), (6, 9), (100, 12)])
+def test_the_matrix_of_draws_and_gradients_is_the_geometric_mean(n, dim):
+    """M with M P M = A in the scale where both have equal diagonals, by matrix roots."""
+    draws, gradients, _ = correlated(n, dim)
+    scale = np.sqrt(draws.std(axis=0) / gradients.std(axis=0))
+    x, g = (draws - draws.mean(axis=0)) / scale, (gradients - gradients.mean(axis=0)) * scale
+    a, p = ((m.T @ m + np.eye(dim)) / (n + 1) for m in (x, g))
+    root = linalg.sqrtm(a)
+    expected = root @ np.linalg.inv(linalg.sqrtm(root @ p @ root)) @ root * np.outer(scale, scale)
+    found = estimated(draws, gradients, "dense", "fisher")
+    np.testing.assert_allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=1e-7)
+
+
+def test_few_draws_and_gradients_give_the_covariance():
+    """What draws alone need many times the dimension for, as the sampler's own scale of comparison shows."""
+    for seed in range(5):
+        draws, gradients, covariance = correlated(60, 10, seed)
+        roots = {}
+        for adaptation in ("fisher", "stan"):
+            found = estimated(draws, gradients, "dense", adaptation)
+            eigenvalues = linalg.eigh(covariance, found, eigvals_only=True)
+            roots[adaptation] = np.sqrt(eigenvalues.max() / eigenvalues.min())
+        assert roots["fisher"] < min(3.0, 0.5 * roots["stan"])
+
+
+@pytest.mark.parametrize("metric", ["diag", "dense"])
+def test_draws_that_do_not_move_leave_the_metric(metric):
+    draws, gradients, _ = correlated(30, 3)
+    draws[:, 1], gradients[:, 1] = 2.0, 1.0
+    found = estimated(draws, gradients, metric, "fisher")
+    assert np.isfinite(found).all()
+    assert (np.diag(found) if metric == "dense" else found)[1] == 1.0
+
+
+def test_a_straight_slope_is_scaled_by_its_draws():
+    draws, gradients, _ = correlated(300, 3)
+    gradients[:, 1] = -0.5
+    assert estimated(draws, gradients, "diag", "fisher")[1] == pytest.approx(draws[:, 1].var(), rel=1e-9)
+    assert np.isfinite(estimated(draws, gradients, "dense", "fisher")).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 30])
+def test_rows_are_made_orthogonal_and_keep_their_products(n):
+    rng = np.random.default_rng(n)
+    a = rng.normal(size=(n, n)) * np.logspace(0, 4, n)
+    memory = [*a.ravel(), *np.zeros(n)]
+    matrices.orthogonalise_rows(memory, 0, n * n, n)
+    found = np.reshape(memory[: n * n], (n, n))
+    np.testing.assert_allclose(found.T @ found, a.T @ a, rtol=1e-10, atol=1e-10 * np.abs(a.T @ a).max())
+    norms = np.linalg.norm(found, axis=1)
+    assert np.abs(found @ found.T / np.outer(norms, norms) - np.eye(n)).max() < 1e-8
+    np.testing.assert_allclose(memory[n * n :], norms**2, rtol=1e-12)
+
+
+def test_a_matrix_that_is_not_positive_definite_has_no_factor():
+    assert not matrices.cholesky([1.0, 2.0, 2.0, 1.0], 0, 2)
+    assert not matrices.cholesky([math.nan], 0, 1)
+    assert matrices.cholesky([4.0], 0, 1)
+
+
+def test_the_first_metric_is_the_inverse_of_the_gradient():
+    space = make_space(
+        Gaussian(np.diag([1e-4, 1.0, 1e4])), NUTS(metric="dense"), position=[0.5, -2.0, 0.0], step_size=1.0
+    )
+    rows, _, counts, _, _, metric, *_ = memory = space.to_lists()
+    estimates.start_from_gradient(rows, counts, metric, 3)
+    space.take_back(*memory)
+    np.testing.assert_allclose(space.inverse_mass(), np.diag([2e-4, 0.5, 1.0]), rtol=1e-12)
+
+
+# --- the first step size ----------------------------------------------------------------------------------------------
 def _search(density, start):
     space = make_space(density, position=np.full(density.dim, 0.1), step_size=start)
-    rows, scalars, counts, random, *_ = space.to_lists()
-    status = find_step_size(PythonDensity(density.evaluate, density.dim), 0, rows, scalars, counts, random, density.dim)
+    rows, scalars, counts, random, _, metric, *_ = space.to_lists()
+    address = PythonDensity(density.evaluate, density.dim)
+    status = find_step_size(address, 0, rows, scalars, counts, random, metric, density.dim)
     return status, scalars[w.STEP_SIZE]
 
 

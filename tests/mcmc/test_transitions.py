@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from probad.mcmc import HMC, NUTS, integrators, static, trajectory
+from probad.mcmc import HMC, MAMS, NUTS, integrators, microcanonical, proposal, static, trajectory
 from probad.mcmc import workspace as w
+from probad.mcmc.intrinsics import PythonDensity
+from probad.mcmc.proposal import begin_statistics
 from probad.mcmc.random import fill_normal
 from tests.mcmc import reference
 from tests.mcmc.run import after_transitions, make_space, run, statistics, steps
@@ -18,14 +21,16 @@ from tests.mcmc.targets import Funnel, Gaussian, Student
 COVARIANCE = np.array([[1.0, 0.6, 0.1], [0.6, 2.0, -0.3], [0.1, -0.3, 0.5]])
 FUNNEL_START = np.array([0.3, 1.0, -0.5, 0.2]), np.array([1.0, -0.4, 0.6, 0.1])
 MASS = np.array([0.5, 1.0, 2.0, 0.3])
+MATRIX = np.diag(MASS) + 0.2
 
 
 # --- the integrator -----------------------------------------------------------------------------------------------
-def test_leapfrog_is_reversible():
+@pytest.mark.parametrize("inverse_mass", [MASS, MATRIX], ids=["diagonal", "dense"])
+def test_leapfrog_is_reversible(inverse_mass):
     density = Funnel(4)
-    q, p, _ = steps(density, *FUNNEL_START, 0.05, 30, MASS)
+    q, p, _ = steps(density, *FUNNEL_START, 0.05, 30, inverse_mass)
     assert np.abs(q - FUNNEL_START[0]).max() > 0.5
-    back, minus, _ = steps(density, q, -p, 0.05, 30, MASS)
+    back, minus, _ = steps(density, q, -p, 0.05, 30, inverse_mass)
     np.testing.assert_allclose(back, FUNNEL_START[0], atol=1e-12)
     np.testing.assert_allclose(-minus, FUNNEL_START[1], atol=1e-12)
 
@@ -38,6 +43,23 @@ def test_leapfrog_in_whitened_momenta_is_leapfrog():
         q, p = reference.leapfrog(density, q, p, 0.05, MASS)
     np.testing.assert_allclose(found[0], q, rtol=1e-12)
     np.testing.assert_allclose(found[1], np.sqrt(MASS) * p, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dim", range(1, 14))
+def test_a_dense_metric_moves_as_its_matrix(dim):
+    """Whatever the number of rows that is left over after those taken four at a time."""
+    rng = np.random.default_rng(dim)
+    a, gaussian = rng.normal(size=(2, dim, dim + 2))
+    inverse_mass, density = a @ a.T, Gaussian(gaussian @ gaussian.T)
+    factor = np.linalg.cholesky(inverse_mass)
+    q, whitened = rng.normal(size=(2, dim))
+    found = steps(density, q, whitened, 0.03, 3, inverse_mass)
+    for _ in range(3):
+        whitened = whitened + 0.015 * factor.T @ density.logp_and_grad(q)[1]
+        q = q + 0.03 * factor @ whitened
+        whitened = whitened + 0.015 * factor.T @ density.logp_and_grad(q)[1]
+    np.testing.assert_allclose(found[0], q, rtol=1e-10)
+    np.testing.assert_allclose(found[1], whitened, rtol=1e-10)
 
 
 def test_leapfrog_preserves_volume():
@@ -64,6 +86,63 @@ def test_the_energy_error_is_of_second_order():
     assert error(0.05) / error(0.025) == pytest.approx(4.0, rel=0.1)
 
 
+def isokinetic(density, position, direction, step, n, inverse_mass):
+    """Position, direction and the sum of the gains of kinetic energy after n isokinetic steps of the kernel."""
+    algorithm = MAMS(metric="diag" if np.ndim(inverse_mass) < 2 else "dense")
+    space = make_space(density, algorithm, position=position, step_size=1.0, inverse_mass=inverse_mass)
+    space.rows[w.RIGHT_POSITION], space.rows[w.RIGHT_GRADIENT] = space.rows[w.POSITION], space.rows[w.GRADIENT]
+    space.rows[w.RIGHT_MOMENTUM] = direction
+    rows, scalars, counts, _, _, metric, *_ = memory = space.to_lists()
+    address, dim = PythonDensity(density.evaluate, density.dim), density.dim
+    gain = sum(microcanonical.isokinetic_step(address, 0, rows, scalars, counts, metric, step, dim) for _ in range(n))
+    space.take_back(*memory)
+    return space.rows[w.RIGHT_POSITION].copy(), space.rows[w.RIGHT_MOMENTUM].copy(), gain
+
+
+@pytest.mark.parametrize("inverse_mass", [MASS, MATRIX], ids=["diagonal", "dense"])
+def test_isokinetic_steps_are_reversible_and_of_constant_speed(inverse_mass):
+    density, (start, direction) = Funnel(4), FUNNEL_START
+    direction = direction / np.linalg.norm(direction)
+    q, u, gain = isokinetic(density, start, direction, 0.1, 20, inverse_mass)
+    assert np.abs(q - start).max() > 0.5
+    assert np.linalg.norm(u) == pytest.approx(1.0, abs=1e-12)
+    back, minus, loss = isokinetic(density, q, -u, 0.1, 20, inverse_mass)
+    np.testing.assert_allclose(back, start, atol=1e-11)
+    np.testing.assert_allclose(-minus, direction, atol=1e-11)
+    assert gain == pytest.approx(-loss, abs=1e-10)
+
+
+def test_isokinetic_steps_conserve_energy_to_second_order():
+    density, (start, direction) = Funnel(4), FUNNEL_START
+    direction = direction / np.linalg.norm(direction)
+
+    def error(step):
+        q, _, gain = isokinetic(density, start, direction, step, round(1.6 / step), MATRIX)
+        return abs(gain - density.logp(q) + density.logp(start))
+
+    assert error(0.04) < 0.01
+    assert error(0.08) / error(0.04) == pytest.approx(4.0, rel=0.15)
+
+
+def test_the_kinetic_gain_is_the_change_of_volume():
+    """Of position and direction on the sphere, by differences: exp(-gain) is the determinant, which makes it exact."""
+    density, h = Gaussian(COVARIANCE), 1e-6
+    start, angles = np.array([0.3, 1.0, -0.5]), np.array([0.7, 1.1])
+
+    def flow(x):
+        a, b = x[3:]
+        u = np.array([np.sin(a) * np.cos(b), np.sin(a) * np.sin(b), np.cos(a)])
+        q, u, gain = isokinetic(density, x[:3], u, 0.6, 2, np.ones(3))
+        return np.concatenate([q, [np.arccos(u[2]), np.arctan2(u[1], u[0])]]), gain
+
+    x = np.concatenate([start, angles])
+    jacobian = np.stack([(flow(x + h * e)[0] - flow(x - h * e)[0]) / (2 * h) for e in np.eye(5)], axis=1)
+    end, gain = flow(x)
+    volume = np.linalg.det(jacobian) * np.sin(end[3]) / np.sin(x[3])
+    assert abs(gain) > 0.1
+    assert np.log(volume) == pytest.approx(-gain, abs=1e-6)
+
+
 # --- the tree, against recursion ------------------------------------------------------------------------------------
 def _steer(monkeypatch, whitened, signs):
     """Fix the momentum and the directions of the next transitions."""
@@ -86,7 +165,12 @@ def test_the_tree_is_the_recursive_one(density, monkeypatch):
         position, whitened = rng.normal(size=3), rng.normal(size=3)
         step, signs, limit = float(np.exp(rng.uniform(-3.0, 0.7))), rng.choice([-1.0, 1.0], 12), int(rng.integers(1, 7))
         space = make_space(
-            density, NUTS(max_tree_depth=limit), position=position, step_size=step, inverse_mass=inverse_mass, seed=k
+            density,
+            NUTS(max_tree_depth=limit, metric="diag"),
+            position=position,
+            step_size=step,
+            inverse_mass=inverse_mass,
+            seed=k,
         )
         _steer(monkeypatch, whitened, signs)
         assert run(density, space, 1) == 0
@@ -126,6 +210,7 @@ def _weights(errors):
     """Sum of weights as a logarithm, mean acceptance and the last candidate, by the kernel, for given energy errors."""
     space = make_space(Gaussian(COVARIANCE), position=np.zeros(3), step_size=1.0)
     rows, scalars, _, random, *_ = space.to_lists()
+    begin_statistics(scalars, space.counts, 0.0)
     for leaf, error in enumerate(errors):
         trajectory.weigh_leaf(rows, scalars, random, w.POSITION, w.GRADIENT, error, error, leaf, 3)
     total = math.log(scalars[w.SUBTREE_WEIGHT]) + scalars[w.SUBTREE_SHIFT]
@@ -155,7 +240,17 @@ def test_weights_beyond_the_range_of_floats(errors):
 
 
 # --- invariance -----------------------------------------------------------------------------------------------------
-TRANSITIONS = {"nuts": NUTS(max_tree_depth=4), "hmc": HMC(n_steps=3), "hmc length": HMC(trajectory_length=1.0)}
+TRANSITIONS = {
+    "nuts": NUTS(max_tree_depth=4, metric="diag"),
+    "hmc": HMC(n_steps=3, metric="diag"),
+    "hmc length": HMC(trajectory_length=1.0, metric="diag"),
+    "hmc jittered": HMC(trajectory_length=1.0, jitter=1.0, metric="diag"),
+    "hmc, steps jittered": HMC(n_steps=3, jitter=0.5, metric="diag"),
+    "hmc generalised": HMC(n_steps=1, refreshment=0.3, metric="diag"),
+    "mams": MAMS(metric="diag"),
+    "mams, fixed length": MAMS(metric="diag", jitter=0.0, trajectory_length=3.0),
+}
+DENSE = {name: replace(algorithm, metric="dense") for name, algorithm in TRANSITIONS.items()}
 PAIR = np.array([[1.0, 0.7], [0.7, 1.5]])
 
 
@@ -170,7 +265,9 @@ def _student_p_value(algorithm, step_size, n_transitions=1, n=2500, density=None
 def _pair_p_value(algorithm, step_size, n_transitions=1, n=2500):
     """The same for two correlated normals under a metric that is not theirs: the worst of three projections."""
     exact = np.random.default_rng(2).multivariate_normal(np.zeros(2), PAIR, size=n)
-    moved = after_transitions(Gaussian(PAIR), exact, algorithm, step_size, n_transitions, np.array([0.5, 2.0]))
+    inverse_mass = np.array([[0.5, -0.3], [-0.3, 2.0]]) if algorithm.metric == "dense" else np.array([0.5, 2.0])
+    moved = after_transitions(Gaussian(PAIR), exact, algorithm, step_size, n_transitions, inverse_mass)
+    assert np.mean(moved != exact) > 0.2
     radius = np.einsum("ni,ij,nj->n", moved, np.linalg.inv(PAIR), moved)
     standard = moved / np.sqrt(np.diag(PAIR))
     return min(
@@ -184,13 +281,20 @@ def _pair_p_value(algorithm, step_size, n_transitions=1, n=2500):
 @pytest.mark.parametrize("step_size", [0.3, 1.1])
 def test_a_transition_leaves_the_target_invariant(name, step_size):
     """Start from exact draws, at step sizes with a real rejection rate; the moved draws are still exact."""
-    assert _student_p_value(TRANSITIONS[name], step_size) > 1e-3
+    if "mams" not in name:  # which has no directions in one dimension
+        assert _student_p_value(TRANSITIONS[name], step_size) > 1e-3
     assert _pair_p_value(TRANSITIONS[name], step_size) > 1e-3
+    assert _pair_p_value(DENSE[name], step_size) > 1e-3
 
 
-def _no_last_kick(address, ctx, rows, scalars, position, gradient, momentum, logp, step, dim):
-    integrators.kick(rows, momentum, gradient, 0.5 * step, dim)
-    integrators.drift(rows, position, momentum, step, dim)
+def test_generalised_transitions_stay_exact_when_repeated():
+    """A momentum that is kept must be turned round on a rejection."""
+    assert _pair_p_value(TRANSITIONS["hmc generalised"], 1.1, n_transitions=6) > 1e-3
+
+
+def _no_last_kick(address, ctx, rows, scalars, counts, metric, position, gradient, momentum, logp, step, dim):
+    integrators.kick(rows, counts, metric, momentum, gradient, 0.5 * step, dim)
+    integrators.drift(rows, counts, metric, position, momentum, step, dim)
     return integrators.evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
 
 
@@ -207,15 +311,21 @@ def _too_fast(random, rows, row, dim):
     rows[row * dim] = 1.3 * rows[row * dim]
 
 
-# what is broken, where, and whether NUTS or HMC shows it
+def _turn_for_nothing(*args, real=microcanonical.turn):
+    return 0.0 * real(*args)
+
+
+# what is broken, where, and which transition shows it
 BUGS = {
     "nuts: a half kick is missing": (trajectory, "leapfrog", _no_last_kick, "nuts"),
     "nuts: weights are ignored": (trajectory, "weigh_leaf", _weigh_by_position, "nuts"),
     "nuts: subtrees are not checked": (trajectory, "turns", _check_the_top_alone, "nuts"),
     "nuts: momenta are too large": (trajectory, "fill_normal", _too_fast, "nuts"),
     "hmc: a half kick is missing": (static, "leapfrog", _no_last_kick, "hmc"),
-    "hmc: every end is accepted": (static, "uniform", lambda random: 0.0, "hmc"),
+    "hmc: every end is accepted": (proposal, "uniform", lambda random: 0.0, "hmc"),
     "hmc: momenta are too large": (static, "fill_normal", _too_fast, "hmc"),
+    "mams: the kinetic energy is forgotten": (microcanonical, "turn", _turn_for_nothing, "mams"),
+    "mams: every end is accepted": (proposal, "uniform", lambda random: 0.0, "mams"),
 }
 
 
@@ -223,7 +333,9 @@ BUGS = {
 def test_the_invariance_test_catches(bug, monkeypatch):
     module, name, broken, algorithm = BUGS[bug]
     monkeypatch.setattr(module, name, broken)
-    p_values = [f(TRANSITIONS[algorithm], 1.1, n_transitions=4) for f in (_student_p_value, _pair_p_value)]
+    tests = (_pair_p_value,) if algorithm == "mams" else (_student_p_value, _pair_p_value)
+    step_size = 4.0 if algorithm == "mams" else 1.1  # where enough ends are rejected
+    p_values = [f(TRANSITIONS[algorithm], step_size, n_transitions=8 if algorithm == "mams" else 4) for f in tests]
     print(bug, p_values)
     assert min(p_values) < 1e-3
 

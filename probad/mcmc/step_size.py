@@ -1,10 +1,8 @@
-"""Warm-up: the step size by dual averaging, and Stan's schedule of windows for the metric."""
+"""The step size: a first one by trial, then by dual averaging of the acceptance."""
 
 from __future__ import annotations
 
 import math
-
-import numpy as np
 
 from probad.mcmc.integrators import leapfrog, total_energy
 from probad.mcmc.random import fill_normal
@@ -31,50 +29,8 @@ from probad.mcmc.workspace import (
     WALK_LOGP,
 )
 
-STEP_ONLY, COLLECT, UPDATE = 0, 1, 2  # what a warm-up iteration adapts; UPDATE collects and then renews the metric
-INITIAL_BUFFER, TERMINAL_BUFFER, BASE_WINDOW = 75, 50, 25
 GAMMA, OFFSET, DECAY = 0.05, 10.0, 0.75  # Hoffman and Gelman (2014), section 3.2
 SMALLEST_STEP, LARGEST_STEP = 1e-12, 1e7
-
-
-def warmup_schedule(n_warmup: int) -> np.ndarray:
-    """What each warm-up iteration adapts.
-
-    Stan's windows: 75 iterations for the step size, then windows of 25, 50, 100, ... for the metric, the last one
-    stretched to the end, then 50 for the step size; scaled to 15, 75 and 10 % where they do not fit. Between 151 and
-    199 iterations Stan leaves a last window of 1 to 49; here the first window takes those in.
-
-    Parameters
-    ----------
-    n_warmup : int
-
-    Returns
-    -------
-    (n_warmup,) int64 array of STEP_ONLY, COLLECT and UPDATE
-
-    Examples
-    --------
-    >>> np.flatnonzero(warmup_schedule(1000) == UPDATE)
-    array([ 99, 149, 249, 449, 949])
-    """
-    schedule = np.full(n_warmup, STEP_ONLY, np.int64)
-    if n_warmup < 20:  # too short to learn a metric from
-        return schedule
-    first, last, window = INITIAL_BUFFER, TERMINAL_BUFFER, BASE_WINDOW
-    if first + window + last > n_warmup:
-        first, last = int(0.15 * n_warmup), int(0.1 * n_warmup)
-        window = n_warmup - first - last
-    end = n_warmup - last
-    schedule[first:end] = COLLECT
-    start = first
-    while start < end:
-        stop = start + window
-        if stop + 2 * window > end:
-            stop = end
-        schedule[stop - 1] = UPDATE
-        start = stop
-        window = 2 * window
-    return schedule
 
 
 def restart_averaging(scalars, counts):
@@ -105,7 +61,7 @@ def finish_step_size(scalars, counts):
         scalars[STEP_SIZE] = math.exp(scalars[LOG_STEP_AVERAGE])
 
 
-def energy_loss_of_one_step(address, ctx, rows, scalars, random, dim):
+def energy_loss_of_one_step(address, ctx, rows, scalars, counts, random, metric, dim):
     """Minus the energy error of one leapfrog from here with a new momentum; NaN if the density failed."""
     fill_normal(random, rows, MOMENTUM, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
@@ -113,13 +69,26 @@ def energy_loss_of_one_step(address, ctx, rows, scalars, random, dim):
     copy_row(rows, MOMENTUM, RIGHT_MOMENTUM, dim)
     start = total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim)
     step = scalars[STEP_SIZE]
-    status = leapfrog(address, ctx, rows, scalars, RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM, WALK_LOGP, step, dim)
+    status = leapfrog(
+        address,
+        ctx,
+        rows,
+        scalars,
+        counts,
+        metric,
+        RIGHT_POSITION,
+        RIGHT_GRADIENT,
+        RIGHT_MOMENTUM,
+        WALK_LOGP,
+        step,
+        dim,
+    )
     if status == FAILED:
         return math.nan
     return start - total_energy(rows, scalars, RIGHT_MOMENTUM, WALK_LOGP, status, dim)
 
 
-def find_step_size(address, ctx, rows, scalars, counts, random, dim):
+def find_step_size(address, ctx, rows, scalars, counts, random, metric, dim):
     """Double or halve the step size until the acceptance of one step crosses 0.8.
 
     Returns
@@ -130,7 +99,7 @@ def find_step_size(address, ctx, rows, scalars, counts, random, dim):
     Source: Hoffman and Gelman (2014), algorithm 4, with Stan's threshold.
     """
     threshold = math.log(0.8)
-    loss = energy_loss_of_one_step(address, ctx, rows, scalars, random, dim)
+    loss = energy_loss_of_one_step(address, ctx, rows, scalars, counts, random, metric, dim)
     growing = loss > threshold
     searching = True
     while searching:
@@ -149,5 +118,5 @@ def find_step_size(address, ctx, rows, scalars, counts, random, dim):
                 scalars[STEP_SIZE] = 2.0 * scalars[STEP_SIZE]
             else:
                 scalars[STEP_SIZE] = 0.5 * scalars[STEP_SIZE]
-            loss = energy_loss_of_one_step(address, ctx, rows, scalars, random, dim)
+            loss = energy_loss_of_one_step(address, ctx, rows, scalars, counts, random, metric, dim)
     return FINE

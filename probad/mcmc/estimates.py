@@ -1,0 +1,235 @@
+"""Estimates of the metric from the warm-up: from the draws alone, as Stan does, or from draws and gradients.
+
+Draws tell the covariance of a posterior, gradients its inverse: each suffices where it is normal, and the geometric
+mean of the two estimates is much better than either. In a scale in which draws and gradients have equal variances, with A
+the second moments of draws and P those of gradients, the inverse mass is the matrix M with M P M = A.
+
+Source: Seyboldt, Carlson and Carpenter, "Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence"
+(2026), for the criterion.
+"""
+
+from __future__ import annotations
+
+import math
+
+from probad.mcmc.matrices import cholesky, dot, orthogonalise_rows, transposed_product
+from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DENSE, FORM, GRADIENT, INVERSE_MASS, SCALE
+
+STAN_PRIOR = 5.0  # draws for which a small multiple of the unit matrix counts, as in Stan
+PRIOR = 1.0  # draws for which the unit matrix counts; 5 of them need 40 % more gradients where scales are far apart
+SMALLEST, LARGEST = 1e-20, 1e20  # of the elements of a diagonal inverse mass
+
+
+def start_from_gradient(rows, counts, metric, dim):
+    """The first metric: the inverse of the gradient's size, as if the start were one unit from the mode."""
+    for i in range(dim):
+        slope = abs(rows[GRADIENT * dim + i])
+        inverse_mass = 1.0
+        if slope > 0.0:
+            inverse_mass = min(max(1.0 / slope, 1e-10), 1e10)
+        adopt_variance(rows, inverse_mass, i, dim)
+    if counts[FORM] == DENSE:
+        make_dense(rows, metric, dim)
+
+
+def renew_metric(rows, counts, metric, draws, gradients, work, start, end, dim):
+    """Estimate the metric from the iterations from `start` to before `end`; where they do not tell, it stays.
+
+    Parameters
+    ----------
+    rows, counts, metric, draws, gradients, work
+        The arrays of a `probad.mcmc.workspace.Workspace`.
+    start, end : int
+    dim : int
+    """
+    if end - start < 2:
+        return
+    note_moments(draws, work, 0, dim, start, end, dim)
+    if counts[ADAPTATION] == BY_DRAWS:
+        if counts[FORM] == DENSE:
+            take_covariance(metric, draws, work, start, end, dim)
+        else:
+            take_variances(rows, work, end - start, dim)
+    else:
+        note_moments(gradients, work, 2 * dim, 3 * dim, start, end, dim)
+        if counts[FORM] == DENSE:
+            take_geometric_mean(metric, draws, gradients, work, start, end, dim)
+        else:
+            take_ratios(rows, work, dim)
+
+
+def adopt_variance(rows, inverse_mass, i, dim):
+    """Make a number the inverse mass of coordinate `i`."""
+    rows[INVERSE_MASS * dim + i] = inverse_mass
+    rows[SCALE * dim + i] = math.sqrt(inverse_mass)
+
+
+def make_dense(rows, metric, dim):
+    """Write the diagonal metric as a matrix."""
+    for i in range(dim):
+        for j in range(dim):
+            metric[i * dim + j] = 0.0
+        metric[i * dim + i] = rows[SCALE * dim + i]
+    transpose_factor(metric, dim)
+
+
+def transpose_factor(metric, dim):
+    """Keep the factor by columns as well, behind the rows."""
+    columns = dim * dim
+    for i in range(dim):
+        for j in range(dim):
+            metric[columns + j * dim + i] = metric[i * dim + j]
+
+
+# --- moments of a window ----------------------------------------------------------------------------------------------
+def note_moments(table, work, mean, square, start, end, dim):
+    """Write mean and mean square deviation of rows of a table to places `mean` and `square`."""
+    n = float(end - start)
+    for i in range(dim):
+        work[mean + i] = 0.0
+        work[square + i] = 0.0
+    for k in range(start, end):
+        for i in range(dim):
+            work[mean + i] = work[mean + i] + table[k * dim + i]
+    for i in range(dim):
+        work[mean + i] = work[mean + i] / n
+    for k in range(start, end):
+        for i in range(dim):
+            deviation = table[k * dim + i] - work[mean + i]
+            work[square + i] = work[square + i] + deviation * deviation
+    for i in range(dim):
+        work[square + i] = work[square + i] / n
+
+
+def add_second_moments(table, work, mean, factor, prior, block, matrix, start, end, dim):
+    """Sum the outer products of the deviations, times the vector at `factor`, to a lower triangle, four at a time.
+
+    `block` is the place of four rows of scratch, `matrix` that of the result, to which `prior` unit matrices are added;
+    then it is divided by the number of draws and those.
+    """
+    for i in range(dim):
+        for j in range(dim):
+            work[matrix + i * dim + j] = 0.0
+    for first in range(start, end, 4):
+        for b in range(4):
+            k = first + b
+            for i in range(dim):
+                work[block + b * dim + i] = 0.0
+            if k < end:
+                for i in range(dim):
+                    work[block + b * dim + i] = (table[k * dim + i] - work[mean + i]) * work[factor + i]
+        for i in range(dim):
+            x0 = work[block + i]
+            x1 = work[block + dim + i]
+            x2 = work[block + 2 * dim + i]
+            x3 = work[block + 3 * dim + i]
+            row = matrix + i * dim
+            for j in range(i + 1):
+                work[row + j] = work[row + j] + (
+                    (x0 * work[block + j] + x1 * work[block + dim + j])
+                    + (x2 * work[block + 2 * dim + j] + x3 * work[block + 3 * dim + j])
+                )
+    total = float(end - start) + prior
+    for i in range(dim):
+        row = matrix + i * dim
+        for j in range(i):
+            work[row + j] = work[row + j] / total
+        work[row + i] = (work[row + i] + prior) / total
+
+
+# --- from draws: Stan's estimates ------------------------------------------------------------------------------------
+def take_variances(rows, work, n_draws, dim):
+    """The variances of the draws, shrunk towards 1e-3 as Stan does: n of n + 5 parts."""
+    n = float(n_draws)
+    weight = n / (n + STAN_PRIOR)
+    for i in range(dim):
+        variance = work[dim + i] * n / (n - 1.0)
+        adopt_variance(rows, weight * variance + 1e-3 * (1.0 - weight), i, dim)
+
+
+def take_covariance(metric, draws, work, start, end, dim):
+    """The covariance of the draws, shrunk towards 1e-3 times the unit matrix as Stan does."""
+    n = float(end - start)
+    ones = 4 * dim
+    block = 5 * dim
+    matrix = block + 4 * dim
+    for i in range(dim):
+        work[ones + i] = 1.0
+    add_second_moments(draws, work, 0, ones, 0.0, block, matrix, start, end, dim)
+    weight = n / (n + STAN_PRIOR)
+    for i in range(dim):
+        row = matrix + i * dim
+        for j in range(i + 1):
+            work[row + j] = weight * work[row + j] * n / (n - 1.0)
+        work[row + i] = work[row + i] + 1e-3 * (1.0 - weight)
+    if cholesky(work, matrix, dim):
+        take_factor(metric, work, matrix, dim)
+
+
+# --- from draws and gradients -----------------------------------------------------------------------------------------
+def take_ratios(rows, work, dim):
+    """The diagonal metric: the root of the variance of a coordinate over that of its derivative."""
+    for i in range(dim):
+        spread = work[dim + i]
+        steepness = work[3 * dim + i]
+        inverse_mass = math.sqrt(spread / max(steepness, 1e-300))
+        if steepness == 0.0:  # a straight slope tells nothing
+            inverse_mass = spread
+        if inverse_mass > SMALLEST and inverse_mass < LARGEST:
+            adopt_variance(rows, inverse_mass, i, dim)
+
+
+def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
+    """The dense metric: M with M P M = A.
+
+    With the Cholesky factors A = R R' and P = K K', and G = K' R, M is R (G' G)^(-1/2) R'. Rotations of the rows of G
+    leave G' G as it is and make it the sum of g g' over orthogonal rows g, whose power -1/2 is that of g g' / |g|^3.
+    """
+    scale = 4 * dim
+    inverse_scale = 5 * dim
+    norms = 6 * dim
+    block = 7 * dim
+    r = block + 4 * dim
+    k = r + dim * dim
+    g = k + dim * dim
+    for i in range(dim):
+        spread = work[dim + i]
+        steepness = work[3 * dim + i]
+        s = math.pow(spread / max(steepness, 1e-300), 0.25)
+        if steepness == 0.0:
+            s = math.sqrt(spread)
+        if not (s > 1e-10 and s < 1e10):
+            return
+        work[scale + i] = s
+        work[inverse_scale + i] = 1.0 / s
+    add_second_moments(draws, work, 0, inverse_scale, PRIOR, block, r, start, end, dim)
+    add_second_moments(gradients, work, 2 * dim, scale, PRIOR, block, k, start, end, dim)
+    if not (cholesky(work, r, dim) and cholesky(work, k, dim)):
+        return
+    transposed_product(work, k, r, g, dim)
+    orthogonalise_rows(work, g, norms, dim)
+    for i in range(dim):
+        if not (work[norms + i] > 0.0 and work[norms + i] < math.inf):
+            return
+    for i in range(dim):  # rows of G R' / |g|^(3/2), in the units of the coordinates, in the place of K
+        weight = math.pow(work[norms + i], -0.75)
+        for j in range(dim):
+            work[k + i * dim + j] = weight * work[scale + j] * dot(work, g + i * dim, r + j * dim, j + 1)
+    for i in range(dim):
+        for j in range(dim):
+            work[g + i * dim + j] = 0.0
+    for row in range(dim):
+        place = k + row * dim
+        for i in range(dim):
+            factor = work[place + i]
+            for j in range(i + 1):
+                work[g + i * dim + j] = work[g + i * dim + j] + factor * work[place + j]
+    if cholesky(work, g, dim):
+        take_factor(metric, work, g, dim)
+
+
+def take_factor(metric, work, matrix, dim):
+    """Make a Cholesky factor that of the inverse mass."""
+    for i in range(dim * dim):
+        metric[i] = work[matrix + i]
+    transpose_factor(metric, dim)

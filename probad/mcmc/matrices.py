@@ -1,0 +1,114 @@
+"""Linear algebra for kernels on square matrices in flat arrays: products, the Cholesky factor, orthogonal rows.
+
+A matrix starts at a place in its array and is stored by rows. The dimension is that of a posterior whose whole
+covariance is estimated, a hundred or so: plain loops over contiguous rows are as fast there as a library, need no
+threads of their own, and give the same numbers on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+
+SWEEPS = 12  # of rotations; six are enough for all but nearly singular matrices
+ORTHOGONAL = 1e-9  # cosine between rows below which they count as orthogonal: a metric needs no more
+
+
+def dot(array, a, b, n):
+    """Inner product of `n` elements from place `a` and from place `b`, in eight partial sums."""
+    s0 = 0.0
+    s1 = 0.0
+    s2 = 0.0
+    s3 = 0.0
+    s4 = 0.0
+    s5 = 0.0
+    s6 = 0.0
+    s7 = 0.0
+    whole = n // 8 * 8
+    for i in range(0, whole, 8):
+        s0 = s0 + array[a + i] * array[b + i]
+        s1 = s1 + array[a + i + 1] * array[b + i + 1]
+        s2 = s2 + array[a + i + 2] * array[b + i + 2]
+        s3 = s3 + array[a + i + 3] * array[b + i + 3]
+        s4 = s4 + array[a + i + 4] * array[b + i + 4]
+        s5 = s5 + array[a + i + 5] * array[b + i + 5]
+        s6 = s6 + array[a + i + 6] * array[b + i + 6]
+        s7 = s7 + array[a + i + 7] * array[b + i + 7]
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for i in range(whole, n):
+        total = total + array[a + i] * array[b + i]
+    return total
+
+
+def cholesky(array, a, n):
+    """Replace the lower triangle of a symmetric matrix by its Cholesky factor, and the rest by zeros.
+
+    Returns
+    -------
+    bool
+        Whether the matrix is positive definite, as far as floats tell; if not, it is left spoilt.
+    """
+    for i in range(n):
+        row = a + i * n
+        for j in range(i):
+            other = a + j * n
+            array[row + j] = (array[row + j] - dot(array, row, other, j)) / array[other + j]
+        pivot = array[row + i] - dot(array, row, row, i)
+        if not (pivot > 0.0 and pivot < math.inf):
+            return False
+        array[row + i] = math.sqrt(pivot)
+        for j in range(i + 1, n):
+            array[row + j] = 0.0
+    return True
+
+
+def transposed_product(array, a, b, result, n):
+    """Write A' B, of two lower triangles, to `result`."""
+    for i in range(n):
+        row = result + i * n
+        for j in range(n):
+            array[row + j] = 0.0
+        for k in range(i, n):
+            factor = array[a + k * n + i]
+            other = b + k * n
+            for j in range(k + 1):
+                array[row + j] = array[row + j] + factor * array[other + j]
+
+
+def orthogonalise_rows(array, a, norms, n):
+    """Rotate the rows of a matrix in pairs until they are orthogonal; write their squared lengths to place `norms`.
+
+    The matrix becomes U' A with U orthogonal, so that A' A stays what it is.
+
+    Source: Hestenes, J. SIAM 6 (1958) 51; the rotation as in Demmel and Veselic, SIAM J. Matrix Anal. 13 (1992) 1204.
+    """
+    rotated = True
+    sweep = 0
+    while rotated and sweep < SWEEPS:
+        rotated = False
+        sweep = sweep + 1
+        for i in range(n):
+            array[norms + i] = dot(array, a + i * n, a + i * n, n)
+        for i in range(n - 1):
+            p = a + i * n
+            for j in range(i + 1, n):
+                q = a + j * n
+                alpha = array[norms + i]
+                beta = array[norms + j]
+                gamma = dot(array, p, q, n)
+                if abs(gamma) > ORTHOGONAL * math.sqrt(alpha * beta):
+                    rotated = True
+                    zeta = (beta - alpha) / (2.0 * gamma)
+                    t = 1.0 / (abs(zeta) + math.sqrt(1.0 + zeta * zeta))
+                    if zeta < 0.0:
+                        t = -t
+                    c = 1.0 / math.sqrt(1.0 + t * t)
+                    s = c * t
+                    array[norms + i] = alpha - t * gamma
+                    array[norms + j] = beta + t * gamma
+                    for k in range(n):
+                        x = array[p + k]
+                        y = array[q + k]
+                        array[p + k] = c * x - s * y
+                        array[q + k] = s * x + c * y
+    for i in range(n):
+        array[norms + i] = dot(array, a + i * n, a + i * n, n)
