@@ -1,8 +1,8 @@
 """Estimates of the metric from the warm-up: from the draws alone, as Stan does, or from draws and gradients.
 
 Draws tell the covariance of a posterior, gradients its inverse: each suffices where it is normal, and the geometric
-mean of the two estimates is much better than either. In a scale in which draws and gradients have equal variances, with A
-the second moments of draws and P those of gradients, the inverse mass is the matrix M with M P M = A.
+mean of the two estimates is much better than either. In a scale in which draws and gradients have equal variances, with
+A the second moments of draws and P those of gradients, the inverse mass is the matrix M with M P M = A.
 
 Source: Seyboldt, Carlson and Carpenter, "Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence"
 (2026), for the criterion.

@@ -103,7 +103,7 @@ def isokinetic_step(address, ctx, rows, scalars, counts, metric, step, dim):
 
 
 def number_of_isokinetic_steps(scalars, counts, random, dim):
-    """Steps of one path: its length, in units of that of a standard normal vector, drawn from (1 - j, 1 + j) times it."""
+    """Steps of one path, whose length is drawn from (1 - j, 1 + j) times the mean, in lengths of a normal vector."""
     stretch = 1.0 + scalars[JITTER] * (2.0 * uniform(random) - 1.0)
     length = stretch * scalars[TRAJECTORY_LENGTH] * math.sqrt(float(dim))
     return max(1, int(min(length / scalars[STEP_SIZE], float(counts[MAX_STEPS])) + 0.5))
