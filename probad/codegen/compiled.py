@@ -27,7 +27,7 @@ from probad.ir.capture import capture
 from probad.ir.graph import Graph
 from probad.ir.passes import prepare, prepare_gradient
 
-FIRST_CHECKS = 3  # calls in a row that are compared with the tape
+FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further thread has its first call compared
 # Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
 CHECK_AFTER, CHECK_RARELY = 30, 500_000
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
@@ -108,6 +108,7 @@ class CompiledDensity:
         self._fn, self.evaluate, self.dim = fn, evaluate, len(start)
         self._lock = threading.RLock()
         self.traces: list[Trace] = []
+        self.n_checks = 0  # by all threads
         self._warned = False
         self._graphs: list[Graph] = []
         self.add(start)
@@ -155,7 +156,6 @@ class Worker:
         self._table = Table(self._ask)
         self.address, self.ctx = dispatcher(), self._table.address
         self._call = SIGNATURE(self.address)
-        self._n_checks = 0
         self._random = np.random.default_rng(0)
         self._careful: set[int] = set()
         self._adopt()
@@ -240,9 +240,10 @@ class Worker:
 
     def _check(self, point: np.ndarray, status: int, value: int, result: int) -> None:
         """Compare with the tape, and say when to do it next."""
-        self._n_checks += 1
-        later = min(CHECK_AFTER * 4 ** max(0, self._n_checks - FIRST_CHECKS), CHECK_RARELY)
-        self._table.check_after(1 if self._n_checks < FIRST_CHECKS else int(self._random.integers(1, 2 * later)))
+        self._compiled.n_checks += 1
+        n = self._compiled.n_checks
+        later = min(CHECK_AFTER * 4 ** max(0, n - FIRST_CHECKS), CHECK_RARELY)
+        self._table.check_after(1 if n < FIRST_CHECKS else int(self._random.integers(1, 2 * later)))
         logp, grad = self._compiled.evaluate(point)
         got, slope = float(_array(value, 1)[0]), _array(result, len(point))
         if status == NOT_FINITE:
