@@ -28,8 +28,9 @@ def nuts(
     seed: int | None = None,
     target_accept: float = 0.8,
     max_tree_depth: int = 10,
-    metric: str = "auto",
+    metric: str | np.ndarray = "auto",
     adaptation: str = "fisher",
+    step_size: float | None = None,
     init: Any = None,
     cores: int | None = None,
     keep_warmup: bool = False,
@@ -54,11 +55,14 @@ def nuts(
         Between 0 and 1; higher means smaller steps and fewer divergences.
     max_tree_depth : int
         At most ``2**max_tree_depth - 1`` steps per draw.
-    metric : {"auto", "dense", "diag", "unit"}
+    metric : {"auto", "dense", "diag", "unit"}, or array
         What warm-up learns of the posterior's shape: all correlations, the scale of each coordinate, or nothing.
-        ``"auto"`` is dense up to 100 unconstrained coordinates, else diagonal.
+        ``"auto"`` is dense up to 100 unconstrained coordinates, else diagonal. An array of shape (dim,) or (dim, dim)
+        is an inverse mass, and stays.
     adaptation : {"fisher", "stan"}
         From what: from draws and gradients, in windows that begin at once and overlap; or from draws in Stan's windows.
+    step_size : float, optional
+        Where the search for a step size starts; with ``warmup=0`` it is the step size.
     init : dict, array or "uniform", optional
         Where chains start: constrained values by name, an unconstrained vector (one for all chains, or one per row),
         or points drawn from (-2, 2) in the unconstrained space, the default.
@@ -92,7 +96,13 @@ def nuts(
     """
     prepare()  # meanwhile the model is read
     density = as_density(model, "nuts", gradient)
-    algorithm = NUTS(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric, adaptation=adaptation)
+    algorithm = NUTS(
+        target_accept=target_accept,
+        max_tree_depth=max_tree_depth,
+        metric=metric,
+        adaptation=adaptation,
+        step_size=step_size,
+    )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
     return _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
@@ -110,8 +120,9 @@ def hmc(
     jitter: float = 0.0,
     refreshment: float = 1.0,
     target_accept: float = 0.8,
-    metric: str = "auto",
+    metric: str | np.ndarray = "auto",
     adaptation: str = "fisher",
+    step_size: float | None = None,
     init: Any = None,
     cores: int | None = None,
     keep_warmup: bool = False,
@@ -132,9 +143,9 @@ def hmc(
         gradients where the posterior is near normal.
     refreshment : float
         Share of the momentum that is new in each transition; below 1 is generalised HMC, best with ``n_steps=1``.
-    model, draws, warmup, chains, seed, target_accept, metric, adaptation, init, cores, keep_warmup, keep_unconstrained
+    model, draws, warmup, chains, seed, target_accept, metric, adaptation, step_size, init, cores
         As for `nuts`.
-    gradient, progress
+    keep_warmup, keep_unconstrained, gradient, progress
         As for `nuts`.
 
     Returns
@@ -151,6 +162,7 @@ def hmc(
         target_accept=target_accept,
         metric=metric,
         adaptation=adaptation,
+        step_size=step_size,
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
@@ -167,8 +179,9 @@ def mams(
     trajectory_length: float = 1.5,
     jitter: float = 1.0,
     target_accept: float = 0.9,
-    metric: str = "auto",
+    metric: str | np.ndarray = "auto",
     adaptation: str = "fisher",
+    step_size: float | None = None,
     init: Any = None,
     cores: int | None = None,
     keep_warmup: bool = False,
@@ -187,9 +200,9 @@ def mams(
         Mean length of a path, in units of the length of a standard normal vector.
     jitter : float
         Between 0 and 1: each length is drawn from (1 - jitter, 1 + jitter) times the mean.
-    model, draws, warmup, chains, seed, target_accept, metric, adaptation, init, cores, keep_warmup, keep_unconstrained
+    model, draws, warmup, chains, seed, target_accept, metric, adaptation, step_size, init, cores
         As for `nuts`.
-    gradient, progress
+    keep_warmup, keep_unconstrained, gradient, progress
         As for `nuts`.
 
     Returns
@@ -205,6 +218,7 @@ def mams(
         target_accept=target_accept,
         metric=metric,
         adaptation=adaptation,
+        step_size=step_size,
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}

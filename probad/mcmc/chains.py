@@ -233,7 +233,7 @@ def sample_chains(
         interrupted = True
     settings = {
         "algorithm": type(algorithm).__name__,
-        **{name: value for name, value in vars(algorithm).items() if value is not None},
+        **{name: _stated(value) for name, value in vars(algorithm).items() if value is not None},
         "draws": int(draws),
         "warmup": int(warmup),
         "chains": int(chains),
@@ -241,6 +241,11 @@ def sample_chains(
     }
     seconds = time.perf_counter() - start_time
     return _collect(running, settings, seconds, interrupted, keep_warmup)
+
+
+def _stated(value):
+    """A setting as it is kept with the draws; a metric given as an array is among the results anyway."""
+    return "given" if isinstance(value, np.ndarray) else value
 
 
 def _starts(init, chains: int, dim: int) -> list:

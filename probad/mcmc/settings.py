@@ -25,16 +25,19 @@ class Algorithm:
     ----------
     target_accept : float
         Mean acceptance statistic that warm-up tunes the step size for, between 0 and 1.
-    metric : {"auto", "dense", "diag", "unit"}
+    metric : {"auto", "dense", "diag", "unit"}, or (dim,) or (dim, dim) array
         What warm-up learns of the shape of the posterior: all correlations, the scale of each coordinate, or nothing.
-        ``"auto"`` is dense up to 100 coordinates, else diagonal.
+        ``"auto"`` is dense up to 100 coordinates, else diagonal. An array is the inverse mass, and stays.
+    step_size : float, optional
+        Where the search for a step size starts; without warm-up it is the step size. 1 by default.
     adaptation : {"fisher", "stan"}
         From what: from draws and gradients, in windows that begin at once and overlap, or as Stan does, from draws.
     """
 
     target_accept: float = 0.8
-    metric: str = "auto"
+    metric: str | np.ndarray = "auto"
     adaptation: str = "fisher"
+    step_size: float | None = None
 
     code: ClassVar[int]  # value of `workspace.ALGORITHM`
 
@@ -43,8 +46,13 @@ class Algorithm:
             raise ArgumentError(
                 f"target_accept must be between 0 and 1; got {self.target_accept!r}. 0.8 is usual, 0.95 is careful."
             )
-        check_choice("metric", self.metric, METRICS)
+        if isinstance(self.metric, str):
+            check_choice("metric", self.metric, METRICS)
+        else:
+            object.__setattr__(self, "metric", inverse_mass_of(self.metric))
         check_choice("adaptation", self.adaptation, ADAPTATIONS)
+        if self.step_size is not None and not (_is_number(self.step_size) and 0 < self.step_size < math.inf):
+            raise ArgumentError(f"step_size must be a positive number; got {self.step_size!r}.")
 
     @property
     def max_tree_depth(self) -> int:
@@ -54,11 +62,17 @@ class Algorithm:
     def allocate(self, dim: int, *, draws: int, warmup: int, random: np.ndarray) -> workspace.Workspace:
         """A workspace for a chain of this sampler, with the settings where the kernels read them."""
         metric = self.metric
-        if metric == "auto":
+        if not isinstance(metric, str):
+            metric = "given"
+            if self.metric.shape[0] != dim:
+                raise ArgumentError(
+                    f"metric= is an inverse mass of {self.metric.shape[0]} coordinates, but the log density has {dim}."
+                )
+        elif metric == "auto":
             metric = "dense" if dim <= LARGEST_DENSE else "diag"
         adaptation = workspace.BY_DRAWS if self.adaptation == "stan" else workspace.BY_DRAWS_AND_GRADIENTS
         schedule = stan_schedule(warmup) if self.adaptation == "stan" else overlapping_schedule(warmup)
-        if metric == "unit":
+        if metric in ("unit", "given"):
             adaptation = workspace.FIXED
             schedule[:] = STEP_ONLY
         space = workspace.Workspace.allocate(
@@ -67,13 +81,15 @@ class Algorithm:
             schedule=schedule,
             random=random,
             max_tree_depth=self.max_tree_depth,
-            form=workspace.DENSE if metric == "dense" else workspace.DIAGONAL,
+            form=workspace.DENSE if metric == "dense" or np.ndim(self.metric) == 2 else workspace.DIAGONAL,
             adaptation=adaptation,
         )
         space.counts[workspace.ALGORITHM] = self.code
         space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
         space.scalars[workspace.REFRESHMENT] = 1.0
-        space.scalars[workspace.STEP_SIZE] = 1.0
+        space.scalars[workspace.STEP_SIZE] = 1.0 if self.step_size is None else self.step_size
+        if metric == "given":
+            space.take_inverse_mass(self.metric)
         self.write_to(space)
         return space
 
@@ -193,6 +209,27 @@ class MAMS(Algorithm):
         space.counts[workspace.MAX_STEPS] = self.max_steps
         space.scalars[workspace.TRAJECTORY_LENGTH] = self.trajectory_length
         space.scalars[workspace.JITTER] = self.jitter
+
+
+def inverse_mass_of(metric) -> np.ndarray:
+    """An inverse mass given by the user, as an array; raise unless it is positive definite."""
+    try:
+        inverse_mass = np.array(metric, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"metric must be one of {', '.join(map(repr, METRICS))}, or an inverse mass; got {metric!r}."
+        ) from error
+    shape = inverse_mass.shape
+    if inverse_mass.ndim not in (1, 2) or inverse_mass.size == 0 or shape[0] != shape[-1]:
+        raise ArgumentError(f"An inverse mass has shape (dim,) or (dim, dim); got shape {shape}.")
+    bad = np.flatnonzero(~(inverse_mass > 0) | np.isinf(inverse_mass)) if inverse_mass.ndim == 1 else []
+    if len(bad):
+        raise ArgumentError(f"An inverse mass must be positive; got {inverse_mass[bad[0]]} at index {bad[0]}.")
+    if inverse_mass.ndim == 2:
+        symmetric = np.isfinite(inverse_mass).all() and np.allclose(inverse_mass, inverse_mass.T, rtol=1e-8, atol=0)
+        if not symmetric or np.linalg.eigvalsh(inverse_mass)[0] <= 0:
+            raise ArgumentError("An inverse mass must be a symmetric, positive definite matrix; this one is not.")
+    return inverse_mass
 
 
 def _is_number(x) -> bool:

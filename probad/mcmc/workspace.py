@@ -141,6 +141,15 @@ class Workspace:
         workspace.rows[SCALE] = 1.0
         return workspace
 
+    def take_inverse_mass(self, inverse_mass: np.ndarray) -> None:
+        """Adopt an inverse mass of the workspace's form."""
+        if self.counts[FORM] == DIAGONAL:
+            self.rows[INVERSE_MASS] = inverse_mass
+            self.rows[SCALE] = np.sqrt(inverse_mass)
+            return
+        factor = np.linalg.cholesky(inverse_mass)
+        self.metric[:] = np.concatenate([factor.ravel(), factor.T.ravel()])
+
     def inverse_mass(self) -> np.ndarray:
         """The inverse mass: a (dim,) diagonal, or a (dim, dim) matrix."""
         if self.counts[FORM] == DIAGONAL:

@@ -20,12 +20,8 @@ def make_space(density, algorithm=None, *, position, step_size, inverse_mass=Non
     space.rows[w.POSITION] = position
     space.scalars[w.LOGP], space.rows[w.GRADIENT] = density.logp_and_grad(position)
     space.scalars[w.STEP_SIZE] = step_size
-    if inverse_mass is not None and np.ndim(inverse_mass) == 2:
-        factor = np.linalg.cholesky(inverse_mass)
-        space.metric[:] = np.concatenate([factor.ravel(), factor.T.ravel()])
-    elif inverse_mass is not None:
-        space.rows[w.INVERSE_MASS] = inverse_mass
-        space.rows[w.SCALE] = np.sqrt(inverse_mass)
+    if inverse_mass is not None:
+        space.take_inverse_mass(np.asarray(inverse_mass))
     return space
 
 

@@ -132,6 +132,23 @@ class Interrupting(Gaussian):
         return super().evaluate(*args)
 
 
+@pytest.mark.parametrize("metric", [[0.5, 2.0], [[1.0, 0.3], [0.3, 2.0]]], ids=["diagonal", "dense"])
+def test_a_given_metric_and_step_size_stay(metric):
+    algorithm = HMC(n_steps=3, metric=metric, step_size=0.37)
+    result = sample_chains(Gaussian(np.eye(2)), algorithm, draws=400, warmup=0, chains=2, seed=1)
+    assert (result.stats["step_size"] == 0.37).all()
+    np.testing.assert_allclose(result.inverse_mass, [metric] * 2, rtol=1e-14)
+    tuned = sample_chains(Gaussian(np.eye(2)), algorithm, draws=400, warmup=300, chains=2, seed=1)
+    np.testing.assert_allclose(tuned.inverse_mass, [metric] * 2, rtol=1e-14)
+    assert 0.7 < tuned.stats["acceptance_rate"].mean() < 0.95
+    assert tuned.settings["metric"] == "given"
+
+
+def test_a_metric_of_another_dimension_is_refused():
+    with pytest.raises(ArgumentError, match="inverse mass of 3 coordinates, but the log density has 2"):
+        sample_chains(Gaussian(np.eye(2)), NUTS(metric=np.ones(3)), draws=1, warmup=0, chains=1, seed=1)
+
+
 @pytest.mark.usefixtures("both_ways")
 def test_an_interrupt_returns_the_draws_so_far(monkeypatch):
     monkeypatch.setattr(chains, "CHUNK_SECONDS", 0.002)  # so that each chain has draws
@@ -378,6 +395,13 @@ def test_numbers_out_of_range(name):
         (lambda: NUTS(target_accept=1.0), "target_accept must be between 0 and 1; got 1.0"),
         (lambda: NUTS(max_tree_depth=0), "max_tree_depth must be a whole number, from 1 to 20; got 0"),
         (lambda: NUTS(metric="full"), "metric must be one of 'auto', 'dense', 'diag', 'unit'; got 'full'"),
+        (lambda: NUTS(metric=[1.0, -2.0]), "An inverse mass must be positive; got -2.0 at index 1"),
+        (lambda: NUTS(metric=[[1.0, 2.0], [2.0, 1.0]]), "symmetric, positive definite"),
+        (lambda: NUTS(metric=np.ones((2, 3))), r"shape \(dim,\) or \(dim, dim\); got shape \(2, 3\)"),
+        (lambda: NUTS(metric=object()), "or an inverse mass; got <object"),
+        (lambda: NUTS(step_size=0.0), "step_size must be a positive number; got 0.0"),
+        (lambda: HMC(jitter=2.0), "jitter must be between 0 and 1; got 2.0"),
+        (lambda: HMC(refreshment=0.0), "refreshment must be above 0 and at most 1; got 0.0"),
         (lambda: HMC(n_steps=0), "n_steps must be"),
         (lambda: HMC(trajectory_length=-1.0), "trajectory_length must be a positive number; got -1.0"),
         (lambda: HMC(n_steps=3, trajectory_length=1.0), "not both"),
