@@ -191,8 +191,8 @@ def _expit(trace, x):
 
 
 def _divide(trace, a, b):
-    """Division by data is multiplication by the reciprocals, where those lose no range."""
-    if b.node >= 0 or not b.shape:
+    """Division by data or a constant is multiplication by the reciprocals, where those lose no range."""
+    if b.node >= 0:
         return None
     with np.errstate(all="ignore"):
         inverse = 1.0 / np.asarray(b.value, dtype=float)

@@ -92,6 +92,7 @@ class Program:
         self.index_places: dict[int, Place] = {}
         self.packings: dict[int, Buffer] = {}
         self.host: list = []
+        self.written: dict[int, int] = {}  # results outside loops: by position, how many side by side
         self.guards = list(graph.guards)
         self.miss, self.failed = self.fn.block("miss"), self.fn.block("failed")
         self.status = self.fn.alloca_i32()
@@ -179,25 +180,8 @@ class Program:
                     self.not_finite = status
                 else:
                     fn.store(value, fn.element(self.result_out, self.offsets[k]))
-        n = self.offsets[-1]
-        register = fn.alloca(LANES)
-        fn.store(fn.splat(fn.constant(0.0), LANES), register)
-
-        def look(i):
-            x = fn.load(fn.element(self.result_out, i), LANES)
-            fn.store(fn.load(register, LANES) + x * 0.0, register)
-
-        n_whole = n // LANES * LANES
-        if n_whole > ON_STACK:
-            with fn.loop(0, n_whole, LANES) as loop:
-                look(loop.index)
-        else:
-            for i in range(0, n_whole, LANES):
-                look(i)
-        total = fn.load(register, LANES).sum()
-        for i in range(n_whole, n):
-            total = total + fn.load(fn.element(self.result_out, i)) * 0.0
-        fn.ret(total.eq(fn.constant(0.0)).choose_status(OK, CARE))
+                    self.written[self.offsets[k]] = 1
+        fn.ret(self.nothing(self.offsets[-1]).eq(fn.constant(0.0)).choose_status(OK, CARE))
         fn.start(self.miss)
         fn.ret(fn.status(MISS))
         fn.start(self.failed)
@@ -207,6 +191,42 @@ class Program:
         if self.apart:
             fn.start(self.not_finite)
             fn.ret(fn.status(NOT_FINITE))
+
+    def nothing(self, n: int):
+        """Zero times the sum of the first results: 0 if all are finite, else nan.
+
+        They are read as they have been written: what is still on the way to memory can be read in no other pieces.
+        """
+        fn = self.fn
+        register, numbers, at = fn.alloca(LANES), [], 0
+        fn.store(fn.splat(fn.constant(0.0), LANES), register)
+
+        def look(i, lanes: int):
+            x = fn.load(fn.element(self.result_out, i), lanes) * 0.0
+            if lanes == 1:
+                numbers.append(x)
+            else:
+                fn.store(fn.load(register, LANES) + x, register)
+
+        starts = sorted(self.written) if len(self.written) <= ON_STACK else []
+        for start in [*starts, n]:
+            # what was written in loops comes before the next one that was not
+            n_vectors = max(start - at, 0) // LANES
+            if n_vectors * LANES > ON_STACK:
+                with fn.loop(at, at + n_vectors * LANES, LANES) as loop:
+                    look(loop.index, LANES)
+            else:
+                for k in range(n_vectors):
+                    look(at + k * LANES, LANES)
+            for i in range(at + n_vectors * LANES, start):
+                look(i, 1)
+            if start >= at and start < n:
+                look(start, self.written[start])
+                at = start + self.written[start]
+        numbers.append(fn.load(register, LANES).sum())
+        while len(numbers) > 1:  # in pairs, which do not wait for each other
+            numbers = [sum(numbers[k + 1 : k + 2], numbers[k]) for k in range(0, len(numbers), 2)]
+        return numbers[0]
 
     # --- scalars ------------------------------------------------------------------------------------------------------
     def scalar(self, number: int):
@@ -359,6 +379,11 @@ class Program:
 
     def load(self, buffer: Buffer, known: int, computed, lanes: int = 1):
         """Elements from ``known + computed`` on."""
+        if buffer.kind == ARGUMENT and computed is None:  # not from the copy, which may not be there yet
+            if known + lanes <= self.argument.size:
+                return self.fn.load(self.fn.element(self.z, known), lanes)
+            last = self.argument.size - 1
+            return self.fn.vector([self.fn.load(self.fn.element(self.z, min(known + j, last))) for j in range(lanes)])
         return self.fn.load(self.fn.element(self.fn.element(self.address(buffer), computed), known), lanes)
 
     def load_index(self, buffer: Buffer, known: int, computed):
@@ -367,6 +392,8 @@ class Program:
 
     def store(self, buffer: Buffer, known: int, computed, value) -> None:
         """Store a number or a vector at ``known + computed``."""
+        if buffer.kind == RESULT and computed is None:
+            self.written[known] = value.lanes
         self.fn.store(value, self.fn.element(self.fn.element(self.address(buffer), computed), known))
 
     def copy(self, source: Place, target: Place) -> None:

@@ -9,6 +9,7 @@ from scipy import special
 import probad as pb
 from probad import numerics
 from probad.codegen.compiled import Trace
+from probad.codegen.dispatch import CARE, OK
 from probad.ir.capture import capture
 from probad.ir.passes import prepare, prepare_gradient
 
@@ -197,3 +198,24 @@ def test_no_compiler_is_asked_for_what_data_are():
         graph, _ = capture(lambda b, x=x: np.sum((x @ b) ** 2) + np.sum(b * x[0]), np.ones(3))
         texts.append(Trace(prepare_gradient(prepare(graph)), apart=True).text.text)
     assert texts[0] == texts[1]
+
+
+ROOTS = {
+    "vectors": lambda z: np.sum(np.sqrt(z)),
+    "numbers first": lambda z: 2 * np.sqrt(z[0]) + 3 * np.sqrt(z[1]) + np.sum(np.sqrt(z[2:])),
+    "numbers last": lambda z: 2 * np.sqrt(z[-1]) + np.sum(np.sqrt(z[:-1])),
+    "a number in the middle": lambda z: np.sum(np.sqrt(z[:2])) + 2 * np.sqrt(z[2]) + np.sum(z[3:] ** 0.5),
+    "a loop": lambda z: sum((k + 1.0) ** 2 % 3 * np.sqrt(v) + np.sqrt(v) for k, v in enumerate(z)),
+}
+
+
+@pytest.mark.parametrize("n", [3, 6, 10, 75, 300])
+@pytest.mark.parametrize("name", ROOTS)
+def test_a_slope_that_is_not_finite_is_seen_wherever_it_is(name, n):
+    z = np.linspace(1.0, 2.0, n)
+    trace = Trace(prepare_gradient(prepare(capture(ROOTS[name], z)[0])), apart=True)
+    context, value, grad = trace.context(), np.empty(1), np.empty(n)
+    for k in (None, *range(n)):
+        at = np.where(np.arange(n) == k, 0.0, z)
+        assert context.run(at.ctypes.data, value.ctypes.data, grad.ctypes.data) == (OK if k is None else CARE)
+        assert np.isfinite(value[0]) and np.flatnonzero(~np.isfinite(grad)).tolist() == ([] if k is None else [k])
