@@ -189,8 +189,10 @@ def errors(found: np.ndarray, exact: list, *, around_zeros: bool = False) -> np.
 def measure(op: str, reference, entry: tuple, *, around_zeros: bool = False) -> tuple[float, list[float]]:
     """The largest error in a range, and where it is."""
     points = points_in(entry, np.random.default_rng(len(op)))
-    found = native(op, len(points))(*points)
-    gaps = errors(found, exact_values(reference, points), around_zeros=around_zeros)
+    exact = exact_values(reference, points)
+    gaps = np.maximum(
+        *(errors(native(op, len(points), n)(*points), exact, around_zeros=around_zeros) for n in (1, LANES))
+    )
     worst = int(np.argmax(gaps))
     return gaps[worst], [float(x[worst]) for x in points]
 
@@ -208,7 +210,8 @@ def render() -> str:
         "",
         "How exact the functions are that probad writes as native code itself: the largest error found against mpmath, "
         f"in units in the last place of the result (0.5 is perfect), at {N_POINTS} random points of each range. "
-        "Where a range is given by powers of ten the exponents are uniform. Made by `docs/make_accuracy.py`.",
+        "Where a range is given by powers of ten the exponents are uniform. Code for one number may go another way "
+        "than code for four; the larger error counts. Made by `docs/make_accuracy.py`.",
     ]
     for family, entries in REFERENCES.items():
         lines += ["", f"## {family.capitalize()}", "", "| function | range | largest error | at |", "|---|---|---|---|"]

@@ -13,7 +13,7 @@ import mpmath as mp
 
 TINY = mp.mpf("1e-30")  # below, a quotient is its limit
 TARGET = Path(__file__).parents[1] / "probad" / "codegen" / "coefficients.py"
-HEAD = '''"""Coefficients of polynomials, the constant term first; made by ``scripts/make_coefficients.py``."""
+HEAD = '''"""Tables, and coefficients of polynomials, constant term first; made by ``scripts/make_coefficients.py``."""
 
 '''
 
@@ -61,6 +61,40 @@ def power_tail(z):
 def log1p_tail(e):
     """The quotient log(1 + e) / e."""
     return mp.log1p(e) / e if abs(e) > TINY else mp.mpf(1)
+
+
+def log1p_square_tail(r):
+    """(log(1 + r) - r) / r^2."""
+    return mp.nsum(lambda k: (-1) ** (int(k) + 1) * r**k / (k + 2), [0, mp.inf])
+
+
+# --- tables for exponentials and logarithms of single numbers -------------------------------------------------------
+EXP_STEPS = 64  # of a factor of two
+LOG_FIRST, LOG_CELLS = 90, 64  # the cells of a factor of two: the first one is around 90 / 128
+NEAR_1 = (mp.mpf(125) / 128, mp.mpf(65) / 64)  # the cells within are one, around 1
+
+
+def exp_table() -> list[tuple[float, float]]:
+    """For each j a double near 2^(j / 64), and what is missing, relative to it."""
+    powers = [mp.mpf(2) ** (mp.mpf(j) / EXP_STEPS) for j in range(EXP_STEPS)]
+    return [(float(p), float(p / mp.mpf(float(p)) - 1)) for p in powers]
+
+
+def log_table() -> list[tuple[float, float, float, float]]:
+    """For each cell around c: 1 / c, 0, and log c as a sum; for those near 1: 1, c - 1, 0 and 0.
+
+    A number c + f of the cell is then (1 + r) / (1 / c) with r = f / c, or 1 + r with r = f + (c - 1).
+    """
+    rows = []
+    for i in range(LOG_CELLS):
+        j = LOG_FIRST + i
+        c = mp.mpf(j) / 128 if j <= 128 else 1 + mp.mpf(j - 128) / 64
+        if NEAR_1[0] <= c <= NEAR_1[1]:
+            rows.append((1.0, float(c - 1), 0.0, 0.0))
+        else:
+            inverse = float(1 / c)
+            rows.append((inverse, 0.0, *parts(mp.log(c), 42)))
+    return rows
 
 
 # --- circular functions, with z = r^2 -------------------------------------------------------------------------------
@@ -136,7 +170,7 @@ def trigamma_tail(u):
     return (mp.psi(1, x) - 1 / x - 1 / (2 * x * x)) * x**3
 
 
-def tables() -> dict[str, list[float]]:
+def tables() -> dict[str, list]:
     """All coefficients by name."""
     mp.mp.dps = 60
     half_log2 = mp.log(2) / 2 * mp.mpf("1.001")
@@ -149,6 +183,11 @@ def tables() -> dict[str, list[float]]:
         "POWER_TAIL": fit(power_tail, 0, largest, 7),
         "TWO_THIRDS_LOG2_E_PARTS": parts(2 / (3 * mp.log(2)), 25),
         "LOG1P_TAIL": fit(log1p_tail, 0, 1, 20),
+        "EXP_TABLE": exp_table(),
+        "EXP_SHORT_TAIL": fit(exp_tail, -half_log2 / EXP_STEPS, half_log2 / EXP_STEPS, 3),
+        "LOG2_STEP_PARTS": parts(mp.log(2) / EXP_STEPS, 42),
+        "LOG_TABLE": log_table(),
+        "LOG1P_SQUARE_TAIL": fit(log1p_square_tail, mp.mpf("-0.0275"), mp.mpf("0.0275"), 7),
         "LOG2_PARTS": parts(mp.log(2), 32),
         "LOG10_2_PARTS": parts(mp.log10(2), 32),
         "LOG2_E_PARTS": parts(1 / mp.log(2), 22),

@@ -382,6 +382,11 @@ class Function:
         kind = VECTOR if lanes == LANES else DOUBLE
         return self.write(f"load {kind}, ptr {address.name}, align 8", kind)
 
+    def table(self, name: str, numbers: str, n: int) -> Value:
+        """The address of constant doubles, which are written once in a module; `numbers` are their literals."""
+        self.module.declare(f"@{name} = private unnamed_addr constant [{n} x double] [{numbers}], align 64")
+        return Value(self, "ptr", f"@{name}")
+
     def load_i64(self, address: Value) -> Value:
         """An integer."""
         return self.write(f"load i64, ptr {address.name}", "i64")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from probad.codegen.coefficients import EXP_TAIL, LOG2_PARTS
 from probad.codegen.special.registry import ROUNDER, polynomial, written
+from probad.codegen.special.tables import exp_of_one, exp_of_one_below_one
 from probad.codegen.text import Value
 
 LOG2_E = 1.4426950408889634
 
 
-def reduced(x: Value) -> tuple[Value, Value, Value]:
-    """For exp: the whole number n nearest to x / log 2 as bits and as a double, and r = x - n log 2."""
+def reduced(x: Value, low: Value | None = None) -> tuple[Value, Value]:
+    """For exp: the whole number n nearest to x / log 2 as bits, and r = x + low - n log 2."""
     shifted = (x * LOG2_E).exactly("add", ROUNDER)
     n = shifted.exactly("sub", ROUNDER)
     r = (-n).fma(x.like(LOG2_PARTS[0]), x)
-    r = (-n).fma(x.like(LOG2_PARTS[1]), r)
-    return shifted.bits(), n, r
+    if low is not None:
+        return shifted.bits(), r + (-n).fma(x.like(LOG2_PARTS[1]), low)
+    return shifted.bits(), (-n).fma(x.like(LOG2_PARTS[1]), r)
 
 
 def power_of_two(shifted: Value) -> tuple[Value, Value]:
@@ -34,17 +36,26 @@ def tail(r: Value) -> Value:
 @written("exp")
 def exp(x: Value) -> Value:
     """The exponential; overflow, subnormal results, infinities and nan as in C."""
+    return exp_of_sum(x, None)
+
+
+def exp_of_sum(x: Value, low: Value | None) -> Value:
+    """exp(x + low) for |low| far below 1."""
+    if x.lanes == 1:
+        return exp_of_one(x, low)
     x = x.gt(710.0).select(710.0, x)
     x = x.lt(-746.0).select(-746.0, x)
-    shifted, _, r = reduced(x)
+    shifted, r = reduced(x, low)
     a, b = power_of_two(shifted)
     return ((tail(r) + 1.0) * a) * b
 
 
 def exp_below_one(x: Value) -> Value:
     """exp(x) for x <= 0, in fewer steps one after the other."""
+    if x.lanes == 1:
+        return exp_of_one_below_one(x)
     x = x.lt(-746.0).select(-746.0, x)
-    shifted, _, r = reduced(x)
+    shifted, r = reduced(x)
     a, b = power_of_two(shifted)
     return (tail(r) + 1.0) * (a * b)
 
@@ -54,7 +65,7 @@ def expm1(x: Value) -> Value:
     """2^n (exp(r) - 1) + (2^n - 1), where the second difference is exact; for large x just exp(x)."""
     bounded = x.gt(710.0).select(710.0, x)
     bounded = bounded.lt(-50.0).select(-50.0, bounded)
-    shifted, _, r = reduced(bounded)
+    shifted, r = reduced(bounded)
     a, b = power_of_two(shifted)
     rest, scale = tail(r), a * b
     out = x.gt(50.0).select(((rest + 1.0) * a) * b, scale.fma(rest, scale - 1.0))
@@ -65,7 +76,7 @@ def _expm1_of_size(x: Value, largest: float) -> tuple[Value, Value]:
     """exp(t) - 1 and exp(t) / 2 for t = |x|, or `largest` if that is less; the first for t < 700."""
     t = x.abs()
     t = t.gt(largest).select(largest, t)
-    shifted, _, r = reduced(t)
+    shifted, r = reduced(t)
     a, b = power_of_two(shifted)
     rest, scale = tail(r), a * b
     return scale.fma(rest, scale - 1.0), ((rest + 1.0) * a) * (b * 0.5)

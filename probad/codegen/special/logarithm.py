@@ -7,6 +7,7 @@ import math
 from probad.codegen.coefficients import ATANH_TAIL, LOG1P_TAIL, LOG2_PARTS
 from probad.codegen.special.exponential import LOG2_E, exp_below_one
 from probad.codegen.special.registry import ROUNDER, polynomial, written
+from probad.codegen.special.tables import log1p_of_one, log_of_one
 from probad.codegen.text import Value
 
 
@@ -40,6 +41,8 @@ def log_of(k: Value, f: Value, low: Value) -> Value:
 @written("log")
 def log(x: Value) -> Value:
     """The natural logarithm."""
+    if x.lanes == 1:
+        return log_of_one(x)
     k, f = log_parts(x)
     out = log_of(k, f, x.like(0.0))
     out = x.eq(math.inf).select(x, out)
@@ -58,6 +61,8 @@ def _one_plus(x: Value) -> tuple[Value, Value]:
 @written("log1p")
 def log1p(x: Value) -> Value:
     """log(u) + c / u for u = 1 + x rounded, with the error c of the rounding."""
+    if x.lanes == 1:
+        return log1p_of_one(x)
     u, error = _one_plus(x)
     k, f = log_parts(u)
     out = log_of(k, f, error / u)

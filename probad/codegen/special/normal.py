@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from probad.codegen.coefficients import ERF_TAIL, SCALED_ERFC
-from probad.codegen.special.exponential import exp
+from probad.codegen.special.exponential import exp_of_sum
 from probad.codegen.special.logarithm import log_of, log_parts
 from probad.codegen.special.registry import exact_square, polynomial, written
 from probad.codegen.text import Value
@@ -28,20 +28,19 @@ ASYMPTOTIC = (
 )  # of sqrt(pi) x exp(x^2) erfc(x) in 1 / (2 x^2), DLMF 7.12.1
 
 
-def _scaled_erfc(x: Value) -> Value:
-    """exp(x^2) erfc(x) for x >= 0."""
-    far = x.gt(28.0)
-    t = (x - 4.0) / (x + 4.0)
+def _scaled_erfc(x: Value, factor: float = 1.0) -> Value:
+    """exp(y^2) erfc(y) for y = factor x >= 0, which is not rounded itself."""
+    far, middle = x.gt(28.0 / factor), 4.0 / factor
+    t = (x / (x + middle)) * 2.0 - 1.0  # the same as (x - middle) / (x + middle), but exact for small x
     near = t.fma(polynomial(t, SCALED_ERFC[1:]), SCALED_ERFC[0])  # the first term is rounded only with the sum
-    series = polynomial(0.5 / (x * x), ASYMPTOTIC) * (1 / SQRT_PI)
-    return far.select(series, near) / far.select(x, 2.0 * x + 1.0)
+    series = polynomial(0.5 / factor**2 / (x * x), ASYMPTOTIC) * (1 / (factor * SQRT_PI))
+    return far.select(series, near) / far.select(x, (2.0 * factor) * x + 1.0)
 
 
 def _exp_of_square(x: Value, factor: float) -> Value:
     """exp(factor x^2) for a power of two as factor, with the error of the square."""
     square, error = exact_square(x)
-    e = exp(square * factor)
-    return e.fma(error * factor, e)
+    return exp_of_sum(square * factor, error * factor)
 
 
 # --- error functions --------------------------------------------------------------------------------------------------
@@ -86,7 +85,7 @@ def erfcx(x: Value) -> Value:
 def _tail(x: Value) -> tuple[Value, Value]:
     """For t = |x|: the probability beyond t, and the same times exp(t^2 / 2)."""
     t = _bounded(x, 40.0)
-    scaled = 0.5 * _scaled_erfc(x.abs() * SQRT_HALF)
+    scaled = 0.5 * _scaled_erfc(x.abs(), SQRT_HALF)
     return _exp_of_square(t, -0.5) * scaled, scaled
 
 
