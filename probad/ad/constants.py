@@ -6,6 +6,7 @@ at the line that does it. Large arrays that are read-only already cost nothing.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import numpy as np
@@ -14,6 +15,8 @@ SMALL = 4096  # bytes: below this a copy is cheaper than anything else
 
 _lock = threading.Lock()
 _n_tapes: dict[int, int] = {}  # id of an array that has been made read-only -> number of tapes that refer to it
+_waiting: dict[int, list] = {}  # id of such an array -> views of it that no tape refers to any more
+_asleep: set[int] = set()  # ids of these views
 
 
 def protect(a: np.ndarray, held: list) -> np.ndarray:
@@ -26,7 +29,7 @@ def protect(a: np.ndarray, held: list) -> np.ndarray:
         while owner is not None:  # a write through the array behind a view counts as well
             n = _n_tapes.get(id(owner))
             if n is None:
-                if owner.flags.writeable:
+                if owner.flags.writeable or id(owner) in _asleep:
                     owner.setflags(False)  # by position, which is twice as fast
                     _n_tapes[id(owner)] = 1
                     held.append(owner)
@@ -49,11 +52,28 @@ def release(held: list) -> None:
             a = held.pop()  # the owner of the memory before its views
             n = _n_tapes.pop(id(a))
             if n == 1:
-                a.setflags(True)
+                _make_writeable(a)
             else:
                 _n_tapes[id(a)] = n - 1
     finally:
         _lock.release()
+
+
+def _make_writeable(a: np.ndarray) -> None:
+    """Make an array writeable, and the views that have waited for it; a view waits for its owner, if a tape holds it."""
+    owner = a.base
+    while type(owner) is np.ndarray:
+        if id(owner) in _n_tapes:
+            _waiting.setdefault(id(owner), []).append(a)
+            _asleep.add(id(a))
+            return
+        owner = owner.base
+    with contextlib.suppress(ValueError):  # the user has made the owner read-only meanwhile
+        a.setflags(True)
+    for view in _waiting.pop(id(a), ()):
+        _asleep.discard(id(view))
+        if id(view) not in _n_tapes:
+            _make_writeable(view)
 
 
 class Held(list):
