@@ -60,7 +60,7 @@ def release(held: list) -> None:
 
 
 def _make_writeable(a: np.ndarray) -> None:
-    """Make an array writeable, and the views that have waited for it; a view waits for its owner, if a tape holds it."""
+    """Make an array writeable, and the views that waited for it; a view waits for an owner that a tape still holds."""
     owner = a.base
     while type(owner) is np.ndarray:
         if id(owner) in _n_tapes:
