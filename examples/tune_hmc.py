@@ -3,8 +3,8 @@
 Leapfrog steps hold gradients of the log density; what they lead to is differentiated once more, reverse mode in reverse
 mode, by the numbers that warm-up would tune. From the curvature at the mode, a few steps are first made to maximise a
 lower bound on the log evidence, which brings their ends to the posterior. Then from there the changes of squared
-deviations from the mean, weighed by acceptance, are made as large as they get for the coordinate that is worst off. Plain
-jumps would be largest from one side of the posterior to the other, which tells nothing of its width.
+deviations from the mean, weighed by acceptance, are made as large as they get for the coordinate that is worst off.
+Plain jumps would be largest from one side of the posterior to the other, which tells nothing of its width.
 
 Source: Salimans, Kingma and Welling, "Markov chain Monte Carlo and variational inference: bridging the gap" (2015),
 arXiv:1410.6460, for the bound; Hoffman, Radul and Sountsov, "An adaptive-MCMC scheme for setting trajectory lengths in
