@@ -54,7 +54,7 @@ from probad.ad import (
 )
 from probad.density import LogDensity
 from probad.diagnostics import diagnose
-from probad.inference import hmc, mams, nuts, vi
+from probad.inference import fit, hmc, mams, nuts, vi
 from probad.model import deterministic, factor, model, sample
 from probad.native import compile
 from probad.show import show
@@ -82,6 +82,7 @@ __all__ = [
     "divergence",
     "errors",
     "factor",
+    "fit",
     "fixed_point",
     "grad",
     "graph",

@@ -12,7 +12,7 @@ from probad import output
 from probad.density import FunctionDensity, LogDensity
 from probad.diagnostics import warn_about
 from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
-from probad.mcmc import HMC, MAMS, NUTS, prepare, sample_chains
+from probad.mcmc import HMC, MAMS, NUTS, Choice, prepare, sample_chains
 from probad.model import BoundModel, Model
 from probad.progress import show_chains, show_steps
 from probad.vi import Fit
@@ -223,6 +223,54 @@ def mams(
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
     return _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
+
+
+def fit(
+    model: BoundModel | LogDensity,
+    *,
+    draws: int = 1000,
+    warmup: int = 1000,
+    chains: int = 4,
+    seed: int | None = None,
+    target_accept: float = 0.8,
+    max_tree_depth: int = 10,
+    metric: str = "auto",
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
+    gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    progress: bool = True,
+):
+    """Draw from the posterior by the sampler that suits it best.
+
+    During warm-up NUTS learns the metric; then NUTS, HMC with random lengths and MAMS are tried for a while, and the
+    one with the most effective draws per gradient, of the worst coordinate or its square, goes on. All are exact.
+    NUTS stays wherever another one could be at a loss: if trajectories diverge, or if the curvature varies.
+
+    Parameters
+    ----------
+    model, draws, warmup, chains, seed, target_accept, max_tree_depth, init, cores
+        As for `nuts`; `warmup` is at least 200, `target_accept` and `max_tree_depth` are those of NUTS.
+    metric : {"auto", "dense", "diag"}
+    keep_warmup, keep_unconstrained, gradient, progress
+        As for `nuts`.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        The attribute ``sampler_choice`` says which sampler was taken and why, ``ess_per_gradient_nuts`` and its like
+        what the trials gave. The draws depend on the seed and the number of chains alone.
+    """
+    prepare()  # meanwhile the model is read
+    density = as_density(model, "fit", gradient)
+    algorithm = Choice(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    post = _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
+    if progress and "sampler_choice" in post["posterior"].attrs:
+        print(post["posterior"].attrs["sampler_choice"])
+    return post
 
 
 def vi(

@@ -117,6 +117,20 @@ def test_seeds_repeat_runs_and_are_kept():
     np.testing.assert_array_equal(drawn["posterior"]["a"].values, again["posterior"]["a"].values)
 
 
+def test_fit_says_what_it_chose_and_keeps_it(capsys, tmp_path):
+    post = pb.fit(_regression(), draws=500, warmup=500, seed=1, progress=True)
+    attrs = post["posterior"].attrs
+    assert attrs["sampler_choice"] in capsys.readouterr().out
+    assert attrs["sampler_choice"].split(",")[0] in ("MAMS", "HMC", "NUTS")
+    assert attrs["ess_per_gradient_nuts"] > 0
+    assert ("tree_depth" in post["sample_stats"]) == attrs["sampler_choice"].startswith("NUTS")
+    same = pb.nuts(_regression(), draws=1000, warmup=500, seed=2, progress=False)
+    for name in ("a", "b", "sigma"):
+        found, expected = (np.asarray(p["posterior"][name]).mean(axis=(0, 1)) for p in (post, same))
+        np.testing.assert_allclose(found, expected, atol=0.03)
+    post.to_netcdf(tmp_path / "fit.nc")
+
+
 def test_hmc_and_nuts_and_vi_meet_at_the_same_posterior():
     """A conjugate model: all three must find mean 2 and standard deviation 0.5."""
 

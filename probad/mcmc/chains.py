@@ -77,7 +77,7 @@ class ChainResult:
 
 
 class Chain:
-    """One chain: its density, its workspace, and how far it has come."""
+    """One chain: its density, its workspace, how far it has come, and its goal, where it waits for the others."""
 
     def __init__(self, density, algorithm: Algorithm, number: int, *, draws: int, warmup: int, seed: int, init):
         self.density = density
@@ -90,6 +90,7 @@ class Chain:
         position, logp, grad = starting_point(density, rng, init, number)
         self.space.rows[POSITION], self.space.rows[GRADIENT] = position, grad
         self.space.scalars[LOGP] = logp
+        self.goal = self.total
 
     @property
     def done(self) -> int:
@@ -123,9 +124,9 @@ class Chain:
         """Run chunks of iterations until the deadline."""
         n = 1
         n_warmup = int(self.space.counts[N_WARMUP])
-        while (before := run.done) < self.total:
+        while (before := run.done) < self.goal:
             start = time.perf_counter()
-            status = run.advance(n)
+            status = run.advance(min(n, self.goal - before))
             done, now = run.done, time.perf_counter()
             self.n_divergent += int(self.space.statistics[max(before, n_warmup) : done, DIVERGING_COLUMN].sum())
             if status == STOPPED:
@@ -227,8 +228,12 @@ def sample_chains(
             for chain in running:
                 chain.compile(kernel)
         # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
-        in_turn = cores == 1 and kernel is None
-        (_in_turn if in_turn else _in_threads)(running, progress, cores)
+        advance = _in_turn if cores == 1 and kernel is None else _in_threads
+        for goal in (*algorithm.boundaries(density.dim, warmup), warmup + draws):
+            for chain in running:
+                chain.goal = goal
+            advance(running, progress, cores)
+            algorithm.meet([chain.space for chain in running])
     except KeyboardInterrupt:
         interrupted = True
     settings = {
@@ -238,6 +243,7 @@ def sample_chains(
         "warmup": int(warmup),
         "chains": int(chains),
         "seed": int(seed),
+        **(algorithm.facts([chain.space for chain in running]) if running else {}),
     }
     seconds = time.perf_counter() - start_time
     return _collect(running, settings, seconds, interrupted, keep_warmup)
@@ -264,7 +270,7 @@ def _starts(init, chains: int, dim: int) -> list:
 
 def _in_turn(chains: list[Chain], progress: Progress | None, cores: int) -> None:
     """Advance the chains by turns in this thread."""
-    while waiting := [c for c in chains if c.done < c.total]:
+    while waiting := [c for c in chains if c.done < c.goal]:
         for chain in waiting:
             chain.advance(CHUNK_SECONDS)
             chain.report(progress)
@@ -287,7 +293,7 @@ def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> N
                 chain.advance(CHUNK_SECONDS)
             finally:
                 del working[threading.get_ident()]
-            if chain.done < chain.total:
+            if chain.done < chain.goal:
                 waiting.append(chain)
 
     futures: list[Future] = []
@@ -362,8 +368,8 @@ def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_war
 
 
 def _means(name: str, settings) -> bool:
-    """Whether a statistic has a meaning for the algorithm: a static trajectory has no tree."""
-    return settings["algorithm"] == "NUTS" or "tree" not in name
+    """Whether a statistic has a meaning for the algorithm: only NUTS has a tree."""
+    return "tree" not in name or "NUTS" in (settings["algorithm"], settings.get("sampler_choice", "")[:4])
 
 
 def _typed(name: str, column: np.ndarray) -> np.ndarray:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -95,6 +96,17 @@ class Algorithm:
 
     def write_to(self, space: workspace.Workspace) -> None:
         """Put the settings of one sampler where its kernels read them."""
+
+    def boundaries(self, dim: int, warmup: int) -> list[int]:
+        """Iterations at which all chains wait for each other, for `meet`."""
+        return []
+
+    def meet(self, spaces: Sequence[workspace.Workspace]) -> None:
+        """Change the workspaces of all chains at a boundary, by what they hold alone."""
+
+    def facts(self, spaces: Sequence[workspace.Workspace]) -> dict[str, Any]:
+        """What the sampler has to say of a run, by name."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

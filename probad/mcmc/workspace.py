@@ -34,7 +34,8 @@ LOG_WEIGHT, SUBTREE_WEIGHT, SUBTREE_SHIFT = 13, 14, 15  # the weight of a subtre
 TARGET_ACCEPT, STEP_SIZE_USED = 16, 17
 SYMMETRIC_SUM = 18  # as ACCEPTANCE_SUM, of the acceptance that warm-up by draws and gradients aims at
 TRAJECTORY_LENGTH, JITTER, REFRESHMENT = 19, 20, 21
-N_SCALARS = 22
+LEAST_CURVATURE, LARGEST_CURVATURE = 22, 23  # what a choice between samplers has found
+N_SCALARS = 24
 
 # --- counts ---------------------------------------------------------------------------------------------------------
 ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2

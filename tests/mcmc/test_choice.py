@@ -1,0 +1,90 @@
+"""The choice between samplers: the best where it is safe, NUTS elsewhere, the same however chains are run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probad.density import LogDensity
+from probad.errors import ArgumentError
+from probad.mcmc import Choice, chains, sample_chains
+from probad.mcmc.choice import curvature_range
+from probad.mcmc.random import stream
+from tests.mcmc.scores import moment_scores
+from tests.mcmc.targets import Funnel, Gaussian
+from tests.tolerances import MONTE_CARLO
+
+SCALES = np.logspace(-1.0, 1.0, 12)
+CORRELATED = (0.5 + 0.5 * np.eye(12)) * np.outer(SCALES, SCALES)
+
+
+class HeavyTails(LogDensity):
+    """Multivariate t with 3 degrees of freedom: no divergences, but a curvature that falls with the distance."""
+
+    def logp_and_grad(self, z):
+        r = 3.0 + z @ z
+        return -0.5 * (3 + self.dim) * float(np.log(r)), -(3 + self.dim) * z / r
+
+
+def run(density, **options):
+    return sample_chains(density, Choice(), **{"draws": 500, "warmup": 500, "chains": 4, "seed": 3, **options})
+
+
+def test_a_normal_posterior_is_not_for_nuts():
+    result = run(Gaussian(CORRELATED), draws=1500)
+    found = result.settings
+    assert found["sampler_choice"].split(",")[0] in ("MAMS", "HMC")
+    best = found["sampler_choice"].split(",")[0].lower()
+    assert found[f"ess_per_gradient_{best}"] > 1.5 * found["ess_per_gradient_nuts"]
+    assert np.abs(moment_scores(result.draws, np.zeros(12), SCALES)).max() < MONTE_CARLO
+    assert result.stats["n_steps"].mean() < 5
+
+
+@pytest.mark.parametrize(("density", "reason"), [(Funnel(6), "diverge"), (HeavyTails(10), "curvature varies")])
+def test_nuts_stays_where_others_could_go_wrong(density, reason):
+    found = run(density).settings["sampler_choice"]
+    assert found.startswith("NUTS, since")
+    assert reason in found
+
+
+def test_one_coordinate_is_tried_without_mams():
+    found = run(Gaussian([[2.0]])).settings
+    assert "ess_per_gradient_hmc" in found
+    assert "ess_per_gradient_mams" not in found
+
+
+def test_the_choice_and_the_draws_do_not_depend_on_threads_or_chunks(monkeypatch):
+    expected = run(Gaussian(CORRELATED), cores=1)
+    again = run(Gaussian(CORRELATED), cores=4)
+    np.testing.assert_array_equal(again.draws, expected.draws)
+    monkeypatch.setattr(chains, "CHUNK_SECONDS", 1e-4)
+    np.testing.assert_array_equal(run(Gaussian(CORRELATED), cores=2).draws, expected.draws)
+    assert again.settings["sampler_choice"] == expected.settings["sampler_choice"]
+
+
+def test_a_short_warm_up_is_refused():
+    with pytest.raises(ArgumentError, match="at least 200 iterations of warm-up for its trials; got 100"):
+        run(Gaussian(np.eye(2)), warmup=100)
+    with pytest.raises(ArgumentError, match="needs a metric learnt from draws and gradients"):
+        Choice(metric="unit")
+
+
+@pytest.mark.parametrize("dim", [1, 3, 30])
+@pytest.mark.parametrize("metric", ["diag", "dense"])
+def test_the_curvature_of_a_normal_is_one(metric, dim):
+    rng = np.random.default_rng(dim)
+    a = rng.normal(size=(dim, dim)) if metric == "dense" else np.diag(rng.uniform(0.1, 10.0, dim))
+    covariance = a @ a.T + 0.1 * np.eye(dim)
+    spaces = []
+    for chain in range(4):
+        space = Choice(metric=metric).allocate(dim, draws=1, warmup=500, random=stream(0, chain))
+        space.take_inverse_mass(covariance if metric == "dense" else np.diag(covariance))
+        space.draws[:500] = rng.multivariate_normal(np.zeros(dim), covariance, size=500) + 7.0
+        space.gradients[:] = -np.linalg.solve(covariance, (space.draws[:500] - 7.0).T).T
+        spaces.append(space)
+    np.testing.assert_allclose(curvature_range(spaces, 0, 500), 1.0, rtol=1e-8)
+    spaces[0].gradients[:] *= 10.0
+    assert curvature_range(spaces, 0, 500)[1] > 5.0
+    for space in spaces:
+        space.draws[:] = 1.0
+    assert curvature_range(spaces, 0, 500) == (-np.inf, np.inf)
