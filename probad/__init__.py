@@ -57,6 +57,7 @@ from probad.diagnostics import diagnose
 from probad.inference import fit, hmc, mams, nuts, vi
 from probad.model import deterministic, factor, model, sample
 from probad.native import compile
+from probad.samplers import elliptical_slice, mala, metropolis
 from probad.show import show
 from probad.stress import stress
 from probad.version import __version__
@@ -80,6 +81,7 @@ __all__ = [
     "directional_derivative",
     "dist",
     "divergence",
+    "elliptical_slice",
     "errors",
     "factor",
     "fit",
@@ -95,7 +97,9 @@ __all__ = [
     "laplacian",
     "least_squares",
     "linearize",
+    "mala",
     "mams",
+    "metropolis",
     "model",
     "numerics",
     "nuts",

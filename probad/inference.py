@@ -105,7 +105,7 @@ def nuts(
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
 
 
 def hmc(
@@ -166,7 +166,7 @@ def hmc(
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
 
 
 def mams(
@@ -222,7 +222,7 @@ def mams(
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
 
 
 def fit(
@@ -267,7 +267,7 @@ def fit(
     algorithm = Choice(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    post = _sample(density, algorithm, seed, init, progress, counts=counts, **keep)
+    post = draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
     if progress and "sampler_choice" in post["posterior"].attrs:
         print(post["posterior"].attrs["sampler_choice"])
     return post
@@ -472,7 +472,7 @@ def as_density(model, function: str = "nuts", gradient="reverse") -> LogDensity:
     )
 
 
-def _sample(density, algorithm, seed, init, progress, *, counts, keep_warmup, keep_unconstrained):
+def draw_posterior(density, algorithm, seed, init, progress, *, counts, keep_warmup, keep_unconstrained):
     """Run chains, convert them, and say what is wrong with them to the caller of the public function."""
     seed, start = _seed(seed), _start(density, init)
     with show_chains(progress) as callback:

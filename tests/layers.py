@@ -17,7 +17,8 @@ FLOORS = {
     "native": 5,
     "model": 6, "mcmc": 6, "vi": 6, "optimize": 6,
     "output": 7, "diagnostics": 7, "store": 7, "progress": 7, "inference": 7, "show": 7,
-    "__init__": 8,
+    "samplers": 8,
+    "__init__": 9,
 }  # fmt: skip
 
 # Folders that never meet, whatever their floors: densities stay plain NumPy, algorithms meet models at LogDensity.

@@ -25,7 +25,7 @@ PLANTED = {
     "upward": ("probad/ad/core.py", "from probad.dist import Normal", "upward, from floor 1 to floor 5"),
     "upward relative": ("probad/ad/core.py", "from ..model import effects", "upward, from floor 1 to floor 6"),
     "upward inside a function": ("probad/tree.py", "def f():\n    import probad.output", "upward, from floor 0"),
-    "through the face": ("probad/ad/core.py", "import probad", "upward, from floor 1 to floor 8"),
+    "through the face": ("probad/ad/core.py", "import probad", "upward, from floor 1 to floor 9"),
     "forbidden pair": ("probad/dist/real.py", "from probad.ad import grad", "dist never imports ad"),
     "samplers and models": ("probad/mcmc/nuts.py", "from probad.model import Model", "mcmc never imports model"),
     "single place": ("probad/mcmc/nuts.py", "import arviz as az", "arviz is imported in output only"),

@@ -1,8 +1,20 @@
-"""Markov chain Monte Carlo on log densities: Hamiltonian samplers, their warm-up, and the chains that run them."""
+"""Markov chain Monte Carlo on log densities: samplers, their warm-up, and the chains that run them."""
 
 from probad.mcmc.chains import ChainResult, sample_chains
 from probad.mcmc.choice import Choice
 from probad.mcmc.run import prepare
 from probad.mcmc.settings import HMC, MAMS, NUTS
+from probad.mcmc.step_settings import MALA, EllipticalSlice, Metropolis
 
-__all__ = ["HMC", "MAMS", "NUTS", "ChainResult", "Choice", "prepare", "sample_chains"]
+__all__ = [
+    "HMC",
+    "MALA",
+    "MAMS",
+    "NUTS",
+    "ChainResult",
+    "Choice",
+    "EllipticalSlice",
+    "Metropolis",
+    "prepare",
+    "sample_chains",
+]

@@ -176,7 +176,8 @@ def sample_chains(
     Parameters
     ----------
     density : LogDensity
-    algorithm : NUTS, HMC or MAMS
+    algorithm : Algorithm
+        NUTS, HMC, MAMS, ...
     draws, warmup : int
         Iterations per chain, kept and adapting.
     chains : int
@@ -206,7 +207,7 @@ def sample_chains(
         If the user interrupts before the first draw after warm-up; later, the draws so far are returned.
     """
     if not isinstance(algorithm, Algorithm):
-        raise ArgumentError(f"The algorithm must be NUTS(...), HMC(...) or MAMS(...); got {algorithm!r}.")
+        raise ArgumentError(f"The algorithm must be NUTS(...), HMC(...) or another of them; got {algorithm!r}.")
     check_count("draws", draws, 1, None)
     check_count("warmup", warmup, 0, None)
     check_count("chains", chains, 1, None)
@@ -238,7 +239,7 @@ def sample_chains(
         interrupted = True
     settings = {
         "algorithm": type(algorithm).__name__,
-        **{name: _stated(value) for name, value in vars(algorithm).items() if value is not None},
+        **{name: _stated(value) for name, value in algorithm.describe().items() if value is not None},
         "draws": int(draws),
         "warmup": int(warmup),
         "chains": int(chains),
@@ -246,7 +247,8 @@ def sample_chains(
         **(algorithm.facts([chain.space for chain in running]) if running else {}),
     }
     seconds = time.perf_counter() - start_time
-    return _collect(running, settings, seconds, interrupted, keep_warmup)
+    without = () if settings.get("sampler_choice", "").startswith("NUTS") else algorithm.without
+    return _collect(running, settings, without, seconds, interrupted, keep_warmup)
 
 
 def _stated(value):
@@ -334,8 +336,8 @@ def _recall(futures: list[Future], working: dict[int, Chain]) -> None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
 
 
-def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:
-    """Cut the chains to one length and name the columns."""
+def _collect(chains: list[Chain], settings, without, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:
+    """Cut the chains to one length and name the columns, but for those without meaning for the algorithm."""
     n_warmup = settings["warmup"]
     begun = [c for c in chains if c.done > n_warmup]
     if not begun:
@@ -349,7 +351,7 @@ def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_war
 
     def columns(start: int, stop: int) -> dict[str, np.ndarray]:
         table = np.stack([c.space.statistics[start:stop] for c in begun])
-        return {name: _typed(name, table[..., k]) for k, name in enumerate(STATISTICS) if _means(name, settings)}
+        return {name: _typed(name, table[..., k]) for k, name in enumerate(STATISTICS) if name not in without}
 
     def positions(start: int, stop: int) -> np.ndarray:
         return np.stack([c.space.draws[start:stop] for c in begun])
@@ -365,11 +367,6 @@ def _collect(chains: list[Chain], settings, seconds, interrupted: bool, keep_war
         warmup_draws=positions(0, n_warmup) if keep_warmup else None,
         warmup_stats=columns(0, n_warmup) if keep_warmup else None,
     )
-
-
-def _means(name: str, settings) -> bool:
-    """Whether a statistic has a meaning for the algorithm: only NUTS has a tree."""
-    return "tree" not in name or "NUTS" in (settings["algorithm"], settings.get("sampler_choice", "")[:4])
 
 
 def _typed(name: str, column: np.ndarray) -> np.ndarray:

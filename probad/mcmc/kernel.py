@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+from probad.mcmc.elliptical import elliptical_transition
 from probad.mcmc.estimates import renew_metric, start_from_gradient
 from probad.mcmc.microcanonical import mams_transition
 from probad.mcmc.static import hmc_transition
 from probad.mcmc.step_size import average_step_size, find_step_size, finish_step_size, restart_averaging
 from probad.mcmc.trajectory import nuts_transition
+from probad.mcmc.walk import adapt_walking_step, metropolis_transition, walking_step_size
 from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
     ADAPTATION,
@@ -16,6 +18,7 @@ from probad.mcmc.workspace import (
     BY_DRAWS_AND_GRADIENTS,
     CHOSEN_ENERGY,
     DIVERGING,
+    ELLIPTICAL,
     FINE,
     GRADIENT,
     HMC,
@@ -23,6 +26,7 @@ from probad.mcmc.workspace import (
     LOGP,
     MAMS,
     MAX_ENERGY_ERROR,
+    METROPOLIS,
     N_DRAWS,
     N_STATISTICS,
     N_STEPS,
@@ -73,6 +77,10 @@ def run_iterations(
             status = nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim)
         elif counts[ALGORITHM] == HMC:
             status = hmc_transition(address, ctx, rows, scalars, counts, random, metric, dim)
+        elif counts[ALGORITHM] == METROPOLIS:
+            status = metropolis_transition(address, ctx, rows, scalars, counts, random, metric, dim)
+        elif counts[ALGORITHM] == ELLIPTICAL:
+            status = elliptical_transition(address, ctx, rows, scalars, counts, random, metric, dim)
         else:
             status = mams_transition(address, ctx, rows, scalars, counts, random, metric, dim)
         if status != FINE:
@@ -100,8 +108,15 @@ def begin_warmup(address, ctx, rows, scalars, counts, random, metric, dim):
 def look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim):
     """Find a step size by trial and start to average from it; returns the status of `find_step_size`.
 
-    The steps of a microcanonical path, whose speed is 1, are longer by the length of a momentum.
+    The steps of a microcanonical path, whose speed is 1, are longer by the length of a momentum. Those of a random walk
+    start from the best for a normal target; an elliptical slice has none.
     """
+    if counts[ALGORITHM] == ELLIPTICAL:
+        return FINE
+    if counts[ALGORITHM] == METROPOLIS:
+        scalars[STEP_SIZE] = walking_step_size(dim)
+        restart_averaging(scalars, counts)
+        return FINE
     root = math.sqrt(float(dim))
     if counts[ALGORITHM] == MAMS:
         scalars[STEP_SIZE] = scalars[STEP_SIZE] / root
@@ -120,6 +135,8 @@ def mean_acceptance(scalars, counts):
 def adapt(address, ctx, rows, scalars, counts, random, schedule, metric, draws, gradients, work, iteration, dim):
     """Learn from the transition that has just been made; returns the status of `find_step_size`."""
     status = FINE
+    if counts[ALGORITHM] == ELLIPTICAL:  # there is nothing to learn
+        return status
     start = schedule[iteration]
     if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS:
         average_step_size(scalars, counts, scalars[SYMMETRIC_SUM] / float(max(1, counts[N_STEPS])))
@@ -128,7 +145,10 @@ def adapt(address, ctx, rows, scalars, counts, random, schedule, metric, draws, 
         if start >= 0:
             renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
     else:
-        average_step_size(scalars, counts, mean_acceptance(scalars, counts))
+        if counts[ALGORITHM] == METROPOLIS:
+            adapt_walking_step(scalars, counts, mean_acceptance(scalars, counts))
+        else:
+            average_step_size(scalars, counts, mean_acceptance(scalars, counts))
         if start >= 0:
             renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
             status = look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim)

@@ -16,6 +16,7 @@ from probad.mcmc.windows import STEP_ONLY, overlapping_schedule, stan_schedule
 METRICS = ("auto", "dense", "diag", "unit")
 ADAPTATIONS = ("fisher", "stan")
 LARGEST_DENSE = 100  # coordinates up to which the automatic metric is dense
+TREE_STATISTICS = ("tree_depth", "reached_max_treedepth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Algorithm:
     step_size: float | None = None
 
     code: ClassVar[int]  # value of `workspace.ALGORITHM`
+    without: ClassVar[tuple[str, ...]] = TREE_STATISTICS  # statistics that have no meaning here
 
     def __post_init__(self):
         if not (_is_number(self.target_accept) and 0 < self.target_accept < 1):
@@ -108,6 +110,10 @@ class Algorithm:
         """What the sampler has to say of a run, by name."""
         return {}
 
+    def describe(self) -> dict:
+        """The settings by name, to be kept with the draws."""
+        return dict(vars(self))
+
 
 @dataclass(frozen=True, kw_only=True)
 class NUTS(Algorithm):
@@ -124,6 +130,7 @@ class NUTS(Algorithm):
     max_tree_depth: int = 10
 
     code: ClassVar[int] = workspace.NUTS
+    without: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         super().__post_init__()

@@ -46,7 +46,7 @@ ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
 N_COUNTS = 14
 
-NUTS, HMC, MAMS = 0, 1, 2  # values of ALGORITHM
+NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL = 0, 1, 2, 3, 4  # values of ALGORITHM
 DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric
 FIXED, BY_DRAWS, BY_DRAWS_AND_GRADIENTS = 0, 1, 2  # values of ADAPTATION: what the metric is learnt from
 

@@ -16,6 +16,7 @@ from probad.errors import DataError, ModelError, ShapeError, explain
 from probad.model.effects import FACTOR, SAMPLE, Interpreter, Site
 from probad.model.explain import explain_point
 from probad.model.layout import Layout, SiteInfo
+from probad.model.prior import normal_prior
 from probad.numerics import as_array
 
 Run = Callable[[Interpreter], Any]
@@ -213,6 +214,10 @@ class ModelDensity(FunctionDensity):
         with np.errstate(all="ignore"):
             self._run(record)
         return record.z
+
+    def normal_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of the prior, if all of it is normal; see `probad.model.prior.normal_prior`."""
+        return normal_prior(self._run, self._layout)
 
     def explain(self, z) -> str:
         """Say why log density or gradient is not finite at `z`: the first site, index and value that break a rule."""

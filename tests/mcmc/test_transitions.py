@@ -9,7 +9,21 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from probad.mcmc import HMC, MAMS, NUTS, integrators, microcanonical, proposal, static, trajectory
+from probad.mcmc import (
+    HMC,
+    MALA,
+    MAMS,
+    NUTS,
+    EllipticalSlice,
+    Metropolis,
+    elliptical,
+    integrators,
+    microcanonical,
+    proposal,
+    static,
+    trajectory,
+    walk,
+)
 from probad.mcmc import workspace as w
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.proposal import begin_statistics
@@ -249,8 +263,12 @@ TRANSITIONS = {
     "hmc generalised": HMC(n_steps=1, refreshment=0.3, metric="diag"),
     "mams": MAMS(metric="diag"),
     "mams, fixed length": MAMS(metric="diag", jitter=0.0, trajectory_length=3.0),
+    "mala": MALA(metric="diag"),
+    "metropolis": Metropolis(metric="diag"),
+    "elliptical slice": EllipticalSlice(metric="diag", prior_mean=0.4, prior_cov=2.0),
 }
 DENSE = {name: replace(algorithm, metric="dense") for name, algorithm in TRANSITIONS.items()}
+DENSE["elliptical slice"] = EllipticalSlice(metric="dense", prior_mean=0.4, prior_cov=np.eye(2))
 PAIR = np.array([[1.0, 0.7], [0.7, 1.5]])
 
 
@@ -311,6 +329,16 @@ def _too_fast(random, rows, row, dim):
     rows[row * dim] = 1.3 * rows[row * dim]
 
 
+def _lean(random, rows, row, dim):
+    fill_normal(random, rows, row, dim)
+    rows[row * dim] = rows[row * dim] + 0.3
+
+
+def _forget_the_mean(rows, counts, metric, position, whitened, dim):
+    for i in range(dim):
+        rows[whitened * dim + i] = rows[position * dim + i] / rows[w.SCALE * dim + i]
+
+
 def _turn_for_nothing(*args, real=microcanonical.turn):
     return 0.0 * real(*args)
 
@@ -326,6 +354,11 @@ BUGS = {
     "hmc: momenta are too large": (static, "fill_normal", _too_fast, "hmc"),
     "mams: the kinetic energy is forgotten": (microcanonical, "turn", _turn_for_nothing, "mams"),
     "mams: every end is accepted": (proposal, "uniform", lambda random: 0.0, "mams"),
+    "mala: every end is accepted": (proposal, "uniform", lambda random: 0.0, "mala"),
+    "metropolis: every step is accepted": (proposal, "uniform", lambda random: 0.0, "metropolis"),
+    "metropolis: steps lean to one side": (walk, "fill_normal", _lean, "metropolis"),
+    "elliptical slice: the prior counts twice": (elliptical, "squared_norm", lambda *_: 0.0, "elliptical slice"),
+    "elliptical slice: the mean is forgotten": (elliptical, "whiten", _forget_the_mean, "elliptical slice"),
 }
 
 

@@ -1,0 +1,162 @@
+"""The public functions of the samplers beside NUTS, HMC and MAMS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from probad.density import LogDensity
+from probad.errors import ArgumentError
+from probad.inference import as_density, draw_posterior
+from probad.mcmc import MALA, EllipticalSlice, Metropolis, prepare
+from probad.model import BoundModel
+
+
+def metropolis(
+    model: BoundModel | LogDensity,
+    *,
+    draws: int = 10_000,
+    warmup: int = 5000,
+    chains: int = 4,
+    seed: int | None = None,
+    target_accept: float | None = None,
+    metric: str | np.ndarray = "auto",
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
+    gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    progress: bool = True,
+):
+    """Draw from the posterior by random-walk Metropolis: the baseline that gradients are measured against.
+
+    It needs about as many draws for an independent one as a multiple of the number of coordinates, and uses gradients
+    for nothing, though the log density computes them all the same.
+
+    Parameters
+    ----------
+    target_accept : float, optional
+        Rate of acceptance that the step is tuned for: 0.234 by default, 0.44 in one dimension.
+    metric : {"auto", "dense", "diag", "unit"}, or array
+        What warm-up learns of the posterior's shape, from draws; ``"auto"`` is dense up to 20 coordinates.
+    model, draws, warmup, chains, seed, init, cores, keep_warmup, keep_unconstrained, gradient, progress
+        As for `probad.nuts`.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    prepare()  # meanwhile the model is read
+    density = as_density(model, "metropolis", gradient)
+    algorithm = Metropolis(target_accept=target_accept, metric=metric)
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+
+
+def mala(
+    model: BoundModel | LogDensity,
+    *,
+    draws: int = 4000,
+    warmup: int = 1000,
+    chains: int = 4,
+    seed: int | None = None,
+    target_accept: float = 0.574,
+    metric: str | np.ndarray = "auto",
+    adaptation: str = "fisher",
+    step_size: float | None = None,
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
+    gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    progress: bool = True,
+):
+    """Draw from the posterior by the Metropolis-adjusted Langevin algorithm: HMC of one step.
+
+    Parameters
+    ----------
+    target_accept : float
+        Between 0 and 1; 0.574 is the best for normal targets of many dimensions.
+    model, draws, warmup, chains, seed, metric, adaptation, step_size, init, cores, keep_warmup, keep_unconstrained
+        As for `probad.nuts`.
+    gradient, progress
+        As for `probad.nuts`.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    prepare()  # meanwhile the model is read
+    density = as_density(model, "mala", gradient)
+    algorithm = MALA(target_accept=target_accept, metric=metric, adaptation=adaptation, step_size=step_size)
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+
+
+def elliptical_slice(
+    model: BoundModel | LogDensity,
+    *,
+    prior_mean: float | np.ndarray | None = None,
+    prior_cov: float | np.ndarray | None = None,
+    draws: int = 4000,
+    warmup: int = 500,
+    chains: int = 4,
+    seed: int | None = None,
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
+    gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    progress: bool = True,
+):
+    """Draw from the posterior by elliptical slice sampling, where the prior is normal and the data say little.
+
+    There is nothing to tune, and of the likelihood only values are used. It mixes fast where the prior dominates, as
+    with Gaussian processes, and slowly where the data do.
+
+    Parameters
+    ----------
+    prior_mean : float or (dim,) array, optional
+        Mean of the prior of the unconstrained vector, 0 if only `prior_cov` is given. Neither is needed for a model
+        whose latent variables are all ``dist.Normal`` or ``dist.MvNormal`` with constant parameters.
+    prior_cov : float, (dim,) array or (dim, dim) array, optional
+        Its covariance; one number, or a vector, are variances of independent coordinates.
+    warmup : int
+        Iterations to leave out at the start: nothing is learnt.
+    model, draws, chains, seed, init, cores, keep_warmup, keep_unconstrained, gradient, progress
+        As for `probad.nuts`.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        In the statistics ``n_steps`` counts evaluations of the log density.
+
+    Raises
+    ------
+    ModelError
+        If the prior of the model is not normal with constant parameters; names the site.
+    """
+    prepare()  # meanwhile the model is read
+    density = as_density(model, "elliptical_slice", gradient)
+    if prior_cov is None:
+        prior_mean, prior_cov = _prior(density, prior_mean)
+    algorithm = EllipticalSlice(prior_mean=0.0 if prior_mean is None else prior_mean, prior_cov=prior_cov)
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+
+
+def _prior(density: LogDensity, prior_mean):
+    """Mean and covariance of the prior of a model."""
+    if prior_mean is not None:
+        raise ArgumentError("prior_mean is of no use without prior_cov; give both, or for a model neither.")
+    if not hasattr(density, "normal_prior"):
+        raise ArgumentError(
+            f"pb.elliptical_slice needs to know the normal prior of a {type(density).__name__}: give prior_cov=, and "
+            "prior_mean= unless it is zero."
+        )
+    return density.normal_prior()
