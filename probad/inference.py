@@ -57,8 +57,8 @@ def nuts(
         At most ``2**max_tree_depth - 1`` steps per draw.
     metric : {"auto", "dense", "diag", "unit"}, or array
         What warm-up learns of the posterior's shape: all correlations, the scale of each coordinate, or nothing.
-        ``"auto"`` is dense up to 100 unconstrained coordinates, else diagonal. An array of shape (dim,) or (dim, dim)
-        is an inverse mass, and stays.
+        ``"auto"`` is dense up to 50 unconstrained coordinates, and up to 100 where correlations are strong; else
+        diagonal. An array of shape (dim,) or (dim, dim) is an inverse mass, and stays.
     adaptation : {"fisher", "stan"}
         From what: from draws and gradients, in windows that begin at once and overlap; or from draws in Stan's windows.
     step_size : float, optional

@@ -359,7 +359,7 @@ def _collect(chains: list[Chain], settings, without, seconds, interrupted: bool,
     return ChainResult(
         draws=positions(n_warmup, end),
         stats=columns(n_warmup, end),
-        inverse_mass=np.stack([c.space.inverse_mass() for c in begun]),
+        inverse_mass=_stacked([c.space.inverse_mass() for c in begun]),
         step_size=np.array([c.space.scalars[STEP_SIZE] for c in begun]),
         settings=settings,
         seconds=seconds,
@@ -367,6 +367,13 @@ def _collect(chains: list[Chain], settings, without, seconds, interrupted: bool,
         warmup_draws=positions(0, n_warmup) if keep_warmup else None,
         warmup_stats=columns(0, n_warmup) if keep_warmup else None,
     )
+
+
+def _stacked(metrics: list[np.ndarray]) -> np.ndarray:
+    """The inverse masses of all chains, as matrices if one of them is dense."""
+    if len({m.ndim for m in metrics}) > 1:
+        metrics = [m if m.ndim == 2 else np.diag(m) for m in metrics]
+    return np.stack(metrics)
 
 
 def _typed(name: str, column: np.ndarray) -> np.ndarray:

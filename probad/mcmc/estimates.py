@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.matrices import cholesky, dot, orthogonalise_rows, transposed_product
-from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DENSE, FORM, GRADIENT, INVERSE_MASS, SCALE
+from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DECISION, DENSE, FORM, GRADIENT, INVERSE_MASS, SCALE
 
 STAN_PRIOR = 5.0  # draws for which a small multiple of the unit matrix counts, as in Stan
 PRIOR = 1.0  # draws for which the unit matrix counts; 5 of them need 40 % more gradients where scales are far apart
+WORTHWHILE = 5.0  # elongation from which a dense metric pays although each step costs several times as much
 SMALLEST, LARGEST = 1e-20, 1e20  # of the elements of a diagonal inverse mass
 
 
@@ -56,6 +57,10 @@ def renew_metric(rows, counts, metric, draws, gradients, work, start, end, dim):
             take_geometric_mean(metric, draws, gradients, work, start, end, dim)
         else:
             take_ratios(rows, work, dim)
+            if counts[DECISION] == end - 1:
+                found = take_geometric_mean(metric, draws, gradients, work, start, end, dim)
+                if found and elongation(work, dim) > WORTHWHILE:
+                    counts[FORM] = DENSE
 
 
 def adopt_variance(rows, inverse_mass, i, dim):
@@ -184,6 +189,11 @@ def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
 
     With the Cholesky factors A = R R' and P = K K', and G = K' R, M is R (G' G)^(-1/2) R'. Rotations of the rows of G
     leave G' G as it is and make it the sum of g g' over orthogonal rows g, whose power -1/2 is that of g g' / |g|^3.
+
+    Returns
+    -------
+    bool
+        Whether draws and gradients tell the metric; if not, it stays.
     """
     scale = 4 * dim
     inverse_scale = 5 * dim
@@ -199,18 +209,18 @@ def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
         if steepness == 0.0:
             s = math.sqrt(spread)
         if not (s > 1e-10 and s < 1e10):
-            return
+            return False
         work[scale + i] = s
         work[inverse_scale + i] = 1.0 / s
     add_second_moments(draws, work, 0, inverse_scale, PRIOR, block, r, start, end, dim)
     add_second_moments(gradients, work, 2 * dim, scale, PRIOR, block, k, start, end, dim)
     if not (cholesky(work, r, dim) and cholesky(work, k, dim)):
-        return
+        return False
     transposed_product(work, k, r, g, dim)
     orthogonalise_rows(work, g, norms, dim)
     for i in range(dim):
         if not (work[norms + i] > 0.0 and work[norms + i] < math.inf):
-            return
+            return False
     for i in range(dim):  # rows of G R' / |g|^(3/2), in the units of the coordinates, in the place of K
         weight = math.pow(work[norms + i], -0.75)
         for j in range(dim):
@@ -224,8 +234,27 @@ def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
             factor = work[place + i]
             for j in range(i + 1):
                 work[g + i * dim + j] = work[g + i * dim + j] + factor * work[place + j]
-    if cholesky(work, g, dim):
-        take_factor(metric, work, g, dim)
+    if not cholesky(work, g, dim):
+        return False
+    take_factor(metric, work, g, dim)
+    return True
+
+
+def elongation(work, dim):
+    """How many times longer than wide the posterior is in a diagonal metric; after `take_geometric_mean`."""
+    scale = 4 * dim
+    norms = 6 * dim
+    k = 11 * dim + dim * dim
+    for i in range(dim):
+        for j in range(dim):
+            work[k + i * dim + j] = work[k + i * dim + j] / work[scale + j]
+    orthogonalise_rows(work, k, norms, dim)
+    low = work[norms]
+    high = work[norms]
+    for i in range(dim):
+        low = min(low, work[norms + i])
+        high = max(high, work[norms + i])
+    return math.sqrt(high / low)
 
 
 def take_factor(metric, work, matrix, dim):

@@ -15,7 +15,8 @@ from probad.mcmc.windows import STEP_ONLY, overlapping_schedule, stan_schedule
 
 METRICS = ("auto", "dense", "diag", "unit")
 ADAPTATIONS = ("fisher", "stan")
-LARGEST_DENSE = 100  # coordinates up to which the automatic metric is dense
+SURELY_DENSE, LARGEST_DENSE = 50, 100  # coordinates up to which the automatic metric is dense, or may become so
+LEAST_SHARE = 0.07  # of the warm-up, before it is decided whether it does
 TREE_STATISTICS = ("tree_depth", "reached_max_treedepth")
 
 
@@ -29,7 +30,8 @@ class Algorithm:
         Mean acceptance statistic that warm-up tunes the step size for, between 0 and 1.
     metric : {"auto", "dense", "diag", "unit"}, or (dim,) or (dim, dim) array
         What warm-up learns of the shape of the posterior: all correlations, the scale of each coordinate, or nothing.
-        ``"auto"`` is dense up to 100 coordinates, else diagonal. An array is the inverse mass, and stays.
+        ``"auto"`` is dense up to 50 coordinates; up to 100 if correlations are so strong after 7 % of the warm-up that
+        it is worth its cost; else diagonal. An array is the inverse mass, and stays.
     step_size : float, optional
         Where the search for a step size starts; without warm-up it is the step size. 1 by default.
     adaptation : {"fisher", "stan"}
@@ -64,7 +66,7 @@ class Algorithm:
 
     def allocate(self, dim: int, *, draws: int, warmup: int, random: np.ndarray) -> workspace.Workspace:
         """A workspace for a chain of this sampler, with the settings where the kernels read them."""
-        metric = self.metric
+        metric, decides = self.metric, False
         if not isinstance(metric, str):
             metric = "given"
             if self.metric.shape[0] != dim:
@@ -72,6 +74,7 @@ class Algorithm:
                     f"metric= is an inverse mass of {self.metric.shape[0]} coordinates, but the log density has {dim}."
                 )
         elif metric == "auto":
+            decides = SURELY_DENSE < dim <= LARGEST_DENSE
             metric = "dense" if dim <= LARGEST_DENSE else "diag"
         adaptation = workspace.BY_DRAWS if self.adaptation == "stan" else workspace.BY_DRAWS_AND_GRADIENTS
         schedule = stan_schedule(warmup) if self.adaptation == "stan" else overlapping_schedule(warmup)
@@ -86,6 +89,7 @@ class Algorithm:
             max_tree_depth=self.max_tree_depth,
             form=workspace.DENSE if metric == "dense" or np.ndim(self.metric) == 2 else workspace.DIAGONAL,
             adaptation=adaptation,
+            decision=decision_of(schedule) if decides and adaptation == workspace.BY_DRAWS_AND_GRADIENTS else -1,
         )
         space.counts[workspace.ALGORITHM] = self.code
         space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
@@ -228,6 +232,13 @@ class MAMS(Algorithm):
         space.counts[workspace.MAX_STEPS] = self.max_steps
         space.scalars[workspace.TRAJECTORY_LENGTH] = self.trajectory_length
         space.scalars[workspace.JITTER] = self.jitter
+
+
+def decision_of(schedule: np.ndarray) -> int:
+    """The first iteration that renews the metric after `LEAST_SHARE` of a schedule; -1 if there is none."""
+    renewals = np.flatnonzero(schedule != STEP_ONLY)
+    late = renewals[renewals >= int(LEAST_SHARE * len(schedule))]
+    return int(late[0]) if len(late) else -1
 
 
 def inverse_mass_of(metric) -> np.ndarray:

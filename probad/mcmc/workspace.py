@@ -44,7 +44,8 @@ N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 4, 5, 6, 7  # of the present traject
 MAX_TREE_DEPTH, MAX_STEPS = 8, 9
 ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
-N_COUNTS = 14
+DECISION = 14  # iteration after which the metric becomes dense, if that is worth its cost
+N_COUNTS = 15
 
 NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL = 0, 1, 2, 3, 4  # values of ALGORITHM
 DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric
@@ -119,12 +120,17 @@ class Workspace:
         max_tree_depth: int,
         form: int = DIAGONAL,
         adaptation: int = FIXED,
+        decision: int = -1,
     ):
-        """A workspace for a chain over `dim` coordinates, with the unit metric."""
+        """A workspace for a chain over `dim` coordinates, with the unit metric.
+
+        With a `decision`, an iteration that renews the metric, a dense one stays diagonal till then.
+        """
         n_iterations = n_draws + len(schedule)
         counts = np.zeros(N_COUNTS, np.int64)
         counts[N_DRAWS], counts[N_WARMUP], counts[MAX_TREE_DEPTH] = n_draws, len(schedule), max_tree_depth
-        counts[FORM], counts[ADAPTATION] = form, adaptation
+        counts[FORM], counts[ADAPTATION] = form if decision < 0 else DIAGONAL, adaptation
+        counts[DECISION] = decision
         identity = np.eye(dim).ravel() if form == DENSE else None
         workspace = cls(
             rows=np.zeros((STACK + ROWS_PER_LEVEL * (max_tree_depth + 1), dim)),

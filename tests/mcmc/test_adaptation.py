@@ -195,6 +195,19 @@ def test_the_first_metric_is_the_inverse_of_the_gradient():
     np.testing.assert_allclose(space.inverse_mass(), np.diag([2e-4, 0.5, 1.0]), rtol=1e-12)
 
 
+@pytest.mark.parametrize(("correlation", "dense"), [(0.0, False), (0.995, True)])
+def test_a_metric_becomes_dense_where_that_is_worth_it(correlation, dense):
+    """Between 50 and 100 coordinates: for a posterior ten times longer than wide, and not for a round one."""
+    dim = 60
+    covariance = (1 - correlation) * np.eye(dim) + correlation
+    result = sample_chains(Gaussian(covariance), NUTS(), draws=50, warmup=300, chains=2, seed=1)
+    assert result.inverse_mass.shape == ((2, dim, dim) if dense else (2, dim))
+    variances = [np.diag(m) if dense else m for m in result.inverse_mass]
+    np.testing.assert_allclose(variances, 1.0, atol=0.7)
+    smaller = sample_chains(Gaussian(covariance[:50, :50]), NUTS(), draws=5, warmup=100, chains=1, seed=1)
+    assert smaller.inverse_mass.ndim == 3
+
+
 # --- the first step size ----------------------------------------------------------------------------------------------
 def _search(density, start):
     space = make_space(density, position=np.full(density.dim, 0.1), step_size=start)
