@@ -57,6 +57,7 @@ from probad.diagnostics import diagnose
 from probad.inference import fit, hmc, mams, nuts, vi
 from probad.model import deterministic, factor, model, sample
 from probad.native import compile
+from probad.runs import read_store, resume
 from probad.samplers import elliptical_slice, mala, metropolis
 from probad.show import show
 from probad.stress import stress
@@ -103,6 +104,8 @@ __all__ = [
     "model",
     "numerics",
     "nuts",
+    "read_store",
+    "resume",
     "root",
     "sample",
     "show",

@@ -68,12 +68,15 @@ class LogDensity:
         Names of the axes of those data that have any.
     address, ctx : int
         A C function with the contract of `evaluate`, and its first argument; 0 if there is none.
+    gradient : str or callable
+        How the gradient is made, if there is a choice.
     failure : BaseException or None
         The exception behind the last fatal `evaluate`.
     """
 
     address: int = 0
     ctx: int = 0
+    gradient: str | Callable = "reverse"
     failure: BaseException | None = None
 
     def __init__(
@@ -274,6 +277,7 @@ class FunctionDensity(LogDensity):
         if not callable(fn):
             raise ArgumentError(f"A log density is made from a function of one vector; got {type(fn).__name__}.")
         self._fn = fn
+        self.gradient = gradient
         self._gradient_fn = self._find_gradient(gradient)
         self._both_fn = value_and_grad(self._scalar)
         self._native = native.NativeDensity(self._scalar, self._by_tape, self.dim)
@@ -291,8 +295,15 @@ class FunctionDensity(LogDensity):
     def with_gradient(self, gradient: str | Callable[[np.ndarray], np.ndarray]) -> FunctionDensity:
         """The same log density with another way to its gradient; see `LogDensity.from_function`."""
         twin = copy.copy(self)
+        twin.gradient = gradient
         twin._gradient_fn, twin._worker = twin._find_gradient(gradient), None
         return twin
+
+    def __reduce__(self):
+        """Travel to another process as the function, which is compiled there anew."""
+        make = partial(FunctionDensity, names=self.names, variables=self.variables, gradient=self.gradient)
+        kept = ("coords", "observed_data", "constant_data", "data_dims")
+        return make, (self._fn, self.dim), {name: getattr(self, name) for name in kept}
 
     @property
     def function(self) -> Callable[[Any], Any]:

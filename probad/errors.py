@@ -213,6 +213,14 @@ class CompileError(ProbadError, RuntimeError):
     """
 
 
+class StoreError(ProbadError, RuntimeError):
+    """A stored run cannot be written, read or continued; the message names file and field.
+
+    A store whose checksums do not fit was damaged: the message says where. One that was made with another model or
+    other data is not continued: the message names the difference. What was committed is never changed by an error.
+    """
+
+
 class ProbadWarning(UserWarning):
     """Base of every warning issued by probad."""
 

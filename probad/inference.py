@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, 
 from probad.mcmc import HMC, MAMS, NUTS, Choice, prepare, sample_chains
 from probad.model import BoundModel, Model
 from probad.progress import show_chains, show_steps
+from probad.store import Writer, fingerprint
 from probad.vi import Fit
 from probad.vi import fit as fit_family
 
@@ -36,6 +41,8 @@ def nuts(
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by the No-U-Turn sampler.
@@ -76,6 +83,11 @@ def nuts(
         How to differentiate the log density: ``"reverse"``, or for comparison ``"forward"``, ``"central"``,
         ``"forward-difference"``, ``"five-point"``, ``"richardson"``, ``"complex"``, or a function of the unconstrained
         vector.
+    store : str or path, optional
+        A folder that does not exist yet, where the run is kept as it goes; `resume` goes on with it and `read_store`
+        reads it, whatever ended the run.
+    executor : concurrent.futures.Executor, optional
+        Where chains run instead of in threads: other processes or machines.
     progress : bool
         Whether to show a progress bar.
 
@@ -105,7 +117,8 @@ def nuts(
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+    where = {"store": store, "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
 
 
 def hmc(
@@ -128,6 +141,8 @@ def hmc(
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by Hamiltonian Monte Carlo with trajectories of given, or random, length.
@@ -145,7 +160,7 @@ def hmc(
         Share of the momentum that is new in each transition; below 1 is generalised HMC, best with ``n_steps=1``.
     model, draws, warmup, chains, seed, target_accept, metric, adaptation, step_size, init, cores
         As for `nuts`.
-    keep_warmup, keep_unconstrained, gradient, progress
+    keep_warmup, keep_unconstrained, gradient, store, executor, progress
         As for `nuts`.
 
     Returns
@@ -166,7 +181,8 @@ def hmc(
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+    where = {"store": store, "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
 
 
 def mams(
@@ -187,6 +203,8 @@ def mams(
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by the adjusted microcanonical sampler, whose paths have constant speed.
@@ -202,7 +220,7 @@ def mams(
         Between 0 and 1: each length is drawn from (1 - jitter, 1 + jitter) times the mean.
     model, draws, warmup, chains, seed, target_accept, metric, adaptation, step_size, init, cores
         As for `nuts`.
-    keep_warmup, keep_unconstrained, gradient, progress
+    keep_warmup, keep_unconstrained, gradient, store, executor, progress
         As for `nuts`.
 
     Returns
@@ -222,7 +240,8 @@ def mams(
     )
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+    where = {"store": store, "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
 
 
 def fit(
@@ -240,6 +259,7 @@ def fit(
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    store: str | os.PathLike | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by the sampler that suits it best.
@@ -253,7 +273,7 @@ def fit(
     model, draws, warmup, chains, seed, target_accept, max_tree_depth, init, cores
         As for `nuts`; `warmup` is at least 200, `target_accept` and `max_tree_depth` are those of NUTS.
     metric : {"auto", "dense", "diag"}
-    keep_warmup, keep_unconstrained, gradient, progress
+    keep_warmup, keep_unconstrained, gradient, store, progress
         As for `nuts`.
 
     Returns
@@ -267,7 +287,7 @@ def fit(
     algorithm = Choice(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    post = draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+    post = draw_posterior(density, algorithm, seed, init, progress, counts=counts, store=store, **keep)
     if progress and "sampler_choice" in post["posterior"].attrs:
         print(post["posterior"].attrs["sampler_choice"])
     return post
@@ -472,16 +492,56 @@ def as_density(model, function: str = "nuts", gradient="reverse") -> LogDensity:
     )
 
 
-def draw_posterior(density, algorithm, seed, init, progress, *, counts, keep_warmup, keep_unconstrained):
-    """Run chains, convert them, and say what is wrong with them to the caller of the public function."""
+def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=None, executor=None, **keep):
+    """Run chains, keep them, convert them, and say what is wrong with them to the caller of the public function."""
     seed, start = _seed(seed), _start(density, init)
-    with show_chains(progress) as callback:
-        result = sample_chains(
-            density, algorithm, seed=seed, init=start, progress=callback, keep_warmup=keep_warmup, **counts
+    with contextlib.nullcontext() if store is None else _writer(store, density, algorithm, start, keep) as recorder:
+        post = run_chains(
+            density, algorithm, seed, start, progress, counts=counts, recorder=recorder, executor=executor, **keep
         )
-    post = output.chains_to_arviz(density, result, keep_unconstrained=keep_unconstrained)
     warn_about(post, stacklevel=4)
     return post
+
+
+def run_chains(
+    density, algorithm, seed, start, progress, *, counts, recorder, executor, keep_warmup, keep_unconstrained
+):
+    """Run chains and convert them."""
+    with show_chains(progress) as callback:
+        result = sample_chains(
+            density,
+            algorithm,
+            seed=seed,
+            init=start,
+            progress=callback,
+            keep_warmup=keep_warmup,
+            recorder=recorder,
+            executor=executor,
+            **counts,
+        )
+    return output.chains_to_arviz(density, result, keep_unconstrained=keep_unconstrained)
+
+
+def _writer(store, density: LogDensity, algorithm, start: np.ndarray | None, keep: dict[str, bool]):
+    """The writer of a new store."""
+    root = as_path("store", store)
+    description, reference = fingerprint.take(density)
+    given = {name: np.asarray(value) for name, value in vars(algorithm).items() if value is not None}
+    arrays = {name: value.astype(float) for name, value in given.items() if value.ndim}
+    identity = {
+        "fingerprint": description,
+        "sampler": {"name": type(algorithm).__name__, **{n: v.item() for n, v in given.items() if not v.ndim}},
+        "options": {**keep, "gradient": density.gradient if isinstance(density.gradient, str) else "a function"},
+        "arrays": {"reference": reference, **({} if start is None else {"init": start}), **arrays},
+    }
+    return Writer(root, identity)
+
+
+def as_path(name: str, path) -> Path:
+    """An argument that names a file or folder."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise ArgumentError(f"{name} must be the name of a folder; got {path!r}.")
+    return Path(path)
 
 
 def _seed(seed) -> int:

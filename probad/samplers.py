@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ def metropolis(
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by random-walk Metropolis: the baseline that gradients are measured against.
@@ -41,7 +45,8 @@ def metropolis(
         Rate of acceptance that the step is tuned for: 0.234 by default, 0.44 in one dimension.
     metric : {"auto", "dense", "diag", "unit"}, or array
         What warm-up learns of the posterior's shape, from draws; ``"auto"`` is dense up to 20 coordinates.
-    model, draws, warmup, chains, seed, init, cores, keep_warmup, keep_unconstrained, gradient, progress
+    model, draws, warmup, chains, seed, init, cores, keep_warmup, keep_unconstrained, gradient, store, executor,
+    progress
         As for `probad.nuts`.
 
     Returns
@@ -53,7 +58,8 @@ def metropolis(
     algorithm = Metropolis(target_accept=target_accept, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+    where = {"store": store, "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
 
 
 def mala(
@@ -72,6 +78,8 @@ def mala(
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by the Metropolis-adjusted Langevin algorithm: HMC of one step.
@@ -82,7 +90,7 @@ def mala(
         Between 0 and 1; 0.574 is the best for normal targets of many dimensions.
     model, draws, warmup, chains, seed, metric, adaptation, step_size, init, cores, keep_warmup, keep_unconstrained
         As for `probad.nuts`.
-    gradient, progress
+    gradient, store, executor, progress
         As for `probad.nuts`.
 
     Returns
@@ -94,7 +102,8 @@ def mala(
     algorithm = MALA(target_accept=target_accept, metric=metric, adaptation=adaptation, step_size=step_size)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+    where = {"store": store, "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
 
 
 def elliptical_slice(
@@ -111,6 +120,8 @@ def elliptical_slice(
     keep_warmup: bool = False,
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by elliptical slice sampling, where the prior is normal and the data say little.
@@ -127,7 +138,8 @@ def elliptical_slice(
         Its covariance; one number, or a vector, are variances of independent coordinates.
     warmup : int
         Iterations to leave out at the start: nothing is learnt.
-    model, draws, chains, seed, init, cores, keep_warmup, keep_unconstrained, gradient, progress
+    model, draws, chains, seed, init, cores, keep_warmup, keep_unconstrained, gradient, store, executor,
+    progress
         As for `probad.nuts`.
 
     Returns
@@ -147,7 +159,8 @@ def elliptical_slice(
     algorithm = EllipticalSlice(prior_mean=0.0 if prior_mean is None else prior_mean, prior_cov=prior_cov)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **keep)
+    where = {"store": store, "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
 
 
 def _prior(density: LogDensity, prior_mean):

@@ -17,7 +17,7 @@ FLOORS = {
     "native": 5,
     "model": 6, "mcmc": 6, "vi": 6, "optimize": 6,
     "output": 7, "diagnostics": 7, "store": 7, "progress": 7, "inference": 7, "show": 7,
-    "samplers": 8,
+    "samplers": 8, "runs": 8,
     "__init__": 9,
 }  # fmt: skip
 
@@ -31,7 +31,13 @@ FORBIDDEN = {
 }
 
 # Third-party packages that are imported in one place each.
-SINGLE_PLACE = {"arviz": {"output"}, "llvmlite": {"codegen"}, "cupy": {"codegen"}, "rich": {"progress"}}
+SINGLE_PLACE = {
+    "arviz": {"output"},
+    "llvmlite": {"codegen"},
+    "cupy": {"codegen"},
+    "rich": {"progress"},
+    "zarr": {"store"},
+}
 DYNAMIC = {"__import__", "import_module"}
 VAGUE_NAMES = {"utils", "util", "helpers", "misc", "common"}
 

@@ -1,9 +1,9 @@
 """Markov chain Monte Carlo on log densities: samplers, their warm-up, and the chains that run them."""
 
-from probad.mcmc.chains import ChainResult, sample_chains
+from probad.mcmc.chains import ChainResult, cut, sample_chains
 from probad.mcmc.choice import Choice
 from probad.mcmc.run import prepare
-from probad.mcmc.settings import HMC, MAMS, NUTS
+from probad.mcmc.settings import HMC, MAMS, NUTS, Algorithm
 from probad.mcmc.step_settings import MALA, EllipticalSlice, Metropolis
 
 __all__ = [
@@ -11,10 +11,12 @@ __all__ = [
     "MALA",
     "MAMS",
     "NUTS",
+    "Algorithm",
     "ChainResult",
     "Choice",
     "EllipticalSlice",
     "Metropolis",
+    "cut",
     "prepare",
     "sample_chains",
 ]

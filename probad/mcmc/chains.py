@@ -1,47 +1,33 @@
-"""Run chains: advance each in chunks, one after the other or in threads, until they end or the user interrupts."""
+"""Run chains: advance each in chunks, in turn, in threads or in an executor, until they end or the user interrupts."""
 
 from __future__ import annotations
 
 import contextvars
 import ctypes
+import hashlib
+import json
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from probad.codegen.kernel import Kernel
-from probad.errors import ArgumentError, DensityError
-from probad.mcmc.initialize import starting_point
-from probad.mcmc.random import stream
-from probad.mcmc.run import CompiledRun, PythonRun, compiled_kernel, prepare
+from probad.errors import ArgumentError
+from probad.mcmc import workspace
+from probad.mcmc.chain import Chain, Job, Progress, Recorder, arrays_of, run_job
+from probad.mcmc.run import compiled_kernel, prepare
 from probad.mcmc.settings import Algorithm, check_count
-from probad.mcmc.workspace import (
-    FINE,
-    FLAGS,
-    GRADIENT,
-    INTEGERS,
-    ITERATION,
-    LOGP,
-    N_WARMUP,
-    NO_STEP_SIZE,
-    POSITION,
-    STATISTICS,
-    STEP_SIZE,
-    STOPPED,
-)
+from probad.mcmc.workspace import FLAGS, INTEGERS, STATISTICS, STEP_SIZE
 
 CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
 PATIENCE = 0.3  # seconds that a density has to come back after an interrupt, before it is interrupted itself
-DIVERGING_COLUMN = STATISTICS.index("diverging")
 
-# progress(chain, done, total, warming_up, n_divergent, step_size)
-Progress = Callable[[int, int, int, bool, int, float], None]
+Record = Callable[[Chain], None]
 
 
 @dataclass
@@ -67,95 +53,13 @@ class ChainResult:
 
     draws: np.ndarray
     stats: dict[str, np.ndarray]
-    inverse_mass: np.ndarray
-    step_size: np.ndarray
     settings: dict[str, Any]
     seconds: float
     interrupted: bool = False
+    inverse_mass: np.ndarray | None = None
+    step_size: np.ndarray | None = None
     warmup_draws: np.ndarray | None = None
     warmup_stats: dict[str, np.ndarray] | None = field(default=None)
-
-
-class Chain:
-    """One chain: its density, its workspace, how far it has come, and its goal, where it waits for the others."""
-
-    def __init__(self, density, algorithm: Algorithm, number: int, *, draws: int, warmup: int, seed: int, init):
-        self.density = density
-        self.number = number
-        self.n_divergent = 0
-        self._compiled: CompiledRun | None = None
-        self._run: CompiledRun | PythonRun | None = None
-        self.space = algorithm.allocate(density.dim, draws=draws, warmup=warmup, random=stream(seed, number))
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 1)))
-        position, logp, grad = starting_point(density, rng, init, number)
-        self.space.rows[POSITION], self.space.rows[GRADIENT] = position, grad
-        self.space.scalars[LOGP] = logp
-        self.goal = self.total
-
-    @property
-    def done(self) -> int:
-        """Number of complete iterations."""
-        return int(self.space.counts[ITERATION])
-
-    @property
-    def total(self) -> int:
-        """Number of iterations of the whole run."""
-        return len(self.space.draws)
-
-    def advance(self, seconds: float) -> None:
-        """Run for about `seconds`; the draws do not depend on where a chunk ends."""
-        run = PythonRun(self.density, self.space) if self._compiled is None else self._compiled
-        self._run = run
-        try:
-            self._advance(run, time.perf_counter() + seconds)
-        finally:
-            run.close()
-
-    def compile(self, kernel: Kernel) -> None:
-        """Run compiled from now on."""
-        self._compiled = CompiledRun(kernel, self.density, self.space)
-
-    def stop(self) -> None:
-        """End the present iteration early; for other threads."""
-        if self._run is not None:
-            self._run.stop()
-
-    def _advance(self, run: CompiledRun | PythonRun, deadline: float) -> None:
-        """Run chunks of iterations until the deadline."""
-        n = 1
-        n_warmup = int(self.space.counts[N_WARMUP])
-        while (before := run.done) < self.goal:
-            start = time.perf_counter()
-            status = run.advance(min(n, self.goal - before))
-            done, now = run.done, time.perf_counter()
-            self.n_divergent += int(self.space.statistics[max(before, n_warmup) : done, DIVERGING_COLUMN].sum())
-            if status == STOPPED:
-                return
-            if status != FINE:
-                raise self._failure(status)
-            if now >= deadline:
-                return
-            # aim at the deadline, but never more than double: early iterations tell little about later ones
-            rate = (done - before) / max(now - start, 1e-9)
-            n = max(1, min(2 * n, int(rate * (deadline - now))))
-
-    def _failure(self, status: int) -> BaseException:
-        """The exception for a status of the kernel."""
-        if status == NO_STEP_SIZE:
-            return DensityError(
-                f"Chain {self.number}: the energy changes over one step however short the step. The gradient does not "
-                "belong to the log density, or the density jumps or is random. pb.stress(density) tells."
-            )
-        if self.density.failure is None:
-            return DensityError(f"The log density of chain {self.number} reported a failure but kept no exception.")
-        return self.density.failure
-
-    def report(self, progress: Progress | None) -> None:
-        """Tell how far the chain has come."""
-        if progress is not None:
-            warming_up = self.done < self.space.counts[N_WARMUP]
-            step_size = float(self.space.scalars[STEP_SIZE])
-            progress(self.number, self.done, self.total, warming_up, self.n_divergent, step_size)
 
 
 def sample_chains(
@@ -170,6 +74,8 @@ def sample_chains(
     cores: int | None = None,
     progress: Progress | None = None,
     keep_warmup: bool = False,
+    recorder: Recorder | None = None,
+    executor: Executor | None = None,
 ) -> ChainResult:
     """Run chains of an algorithm on a log density.
 
@@ -192,6 +98,10 @@ def sample_chains(
         ``progress(chain, done, total, warming_up, n_divergent, step_size)``, called some times a second.
     keep_warmup : bool
         Whether to return the warm-up draws.
+    recorder : Recorder, optional
+        Keeps the run as it goes, and has chains go on from what it kept.
+    executor : concurrent.futures.Executor, optional
+        Runs each chain whole in a worker instead of in threads here. The density travels there by pickle.
 
     Returns
     -------
@@ -214,29 +124,8 @@ def sample_chains(
     check_count("seed", seed, 0, None)
     if cores is not None:
         check_count("cores", cores, 1, None)
-    starts = _starts(init, chains, density.dim)
-    start_time = time.perf_counter()
-    if cores is None:
-        cores = (os.cpu_count() or 1) if density.address else 1
-    running: list[Chain] = []
-    interrupted = False
-    compiling = prepare()
-    try:
-        for i, start in enumerate(starts):
-            running.append(Chain(density.fork(), algorithm, i, draws=draws, warmup=warmup, seed=int(seed), init=start))
-        kernel = compiled_kernel(compiling)
-        if kernel is not None:
-            for chain in running:
-                chain.compile(kernel)
-        # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
-        advance = _in_turn if cores == 1 and kernel is None else _in_threads
-        for goal in (*algorithm.boundaries(density.dim, warmup), warmup + draws):
-            for chain in running:
-                chain.goal = goal
-            advance(running, progress, cores)
-            algorithm.meet([chain.space for chain in running])
-    except KeyboardInterrupt:
-        interrupted = True
+    if executor is not None and not hasattr(executor, "submit"):
+        raise ArgumentError(f"executor must be a concurrent.futures.Executor; got {executor!r}.")
     settings = {
         "algorithm": type(algorithm).__name__,
         **{name: _stated(value) for name, value in algorithm.describe().items() if value is not None},
@@ -244,16 +133,110 @@ def sample_chains(
         "warmup": int(warmup),
         "chains": int(chains),
         "seed": int(seed),
-        **(algorithm.facts([chain.space for chain in running]) if running else {}),
     }
-    seconds = time.perf_counter() - start_time
-    without = () if settings.get("sampler_choice", "").startswith("NUTS") else algorithm.without
-    return _collect(running, settings, without, seconds, interrupted, keep_warmup)
+    starts = _starts(init, chains, density.dim)
+    boundaries = algorithm.boundaries(density.dim, int(warmup))
+    if executor is not None and boundaries:
+        raise ArgumentError(
+            f"The chains of {type(algorithm).__name__} wait for each other during warm-up, which those in the workers "
+            "of an executor cannot."
+        )
+    start_time = time.perf_counter()
+    if executor is None:
+        if cores is None:
+            cores = (os.cpu_count() or 1) if density.address else 1
+        compiling = prepare()
+    recorder = Forgetful() if recorder is None else recorder
+
+    def job(number: int) -> Job:
+        stored = recorder.stored(number)
+        return Job(density.fork(), algorithm, number, int(draws), int(warmup), int(seed), starts[number], stored)
+
+    first = Job(density, algorithm, 0, int(draws), int(warmup), int(seed))
+    recorder.begin(settings, arrays_of(first.allocate()), layout=state_layout(), statistics=STATISTICS)
+    running: list[Chain] = []
+    interrupted, begun = False, executor is not None
+
+    def record(chain: Chain, now: bool = False) -> None:
+        recorder.record(chain.number, chain.done, chain.arrays(), exact=chain.exact, now=now)
+
+    try:
+        if executor is not None:
+            _in_executor(executor, [job(i) for i in range(chains)], running, progress, record)
+        else:
+            for i in range(chains):
+                running.append(Chain(job(i)))
+            begun = True
+            for chain in running:
+                record(chain)
+            kernel = compiled_kernel(compiling)
+            if kernel is not None:
+                for chain in running:
+                    chain.compile(kernel)
+            # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
+            advance = _in_turn if cores == 1 and kernel is None else _in_threads
+            for met, goal in enumerate([*boundaries, int(warmup) + int(draws)]):
+                if met < recorder.met:
+                    continue
+                for chain in running:
+                    chain.goal = goal
+                advance(running, progress, record, cores)
+                if goal in boundaries:
+                    _meet(algorithm, running)
+                    recorder.meet(met + 1, {chain.number: (chain.done, chain.arrays()) for chain in running})
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        if begun and running:
+            settings.update(algorithm.facts([chain.space for chain in running]))
+        for chain in running if begun else ():
+            record(chain, now=True)
+        seconds = recorder.finish(time.perf_counter() - start_time, settings)
+    return _collect(running, settings, algorithm, seconds, interrupted, keep_warmup)
+
+
+def _meet(algorithm: Algorithm, chains: list[Chain]) -> None:
+    """Have the sampler change the workspaces of all chains; an interrupt in the midst leaves them inexact."""
+    for chain in chains:
+        chain.exact = False
+    algorithm.meet([chain.space for chain in chains])
+    for chain in chains:
+        chain.exact = True
+
+
+class Forgetful:
+    """The recorder of a run that is not kept."""
+
+    met = 0
+
+    def begin(self, settings, like, *, layout, statistics) -> None:
+        """Nothing."""
+
+    def stored(self, number: int) -> None:
+        """Nothing."""
+
+    def record(self, number, done, arrays, *, exact, now=False) -> None:
+        """Nothing."""
+
+    def meet(self, met, chains) -> None:
+        """Nothing."""
+
+    def finish(self, seconds: float, settings) -> float:
+        """The time as it is."""
+        return seconds
+
+
+def state_layout() -> str:
+    """A checksum of what the places in a workspace mean, for states that are kept."""
+    places = {name: value for name, value in vars(workspace).items() if name.isupper()}
+    return hashlib.sha256(json.dumps(places, sort_keys=True).encode()).hexdigest()
 
 
 def _stated(value):
     """A setting as it is kept with the draws; a metric given as an array is among the results anyway."""
-    return "given" if isinstance(value, np.ndarray) else value
+    if isinstance(value, np.ndarray):
+        return "given"
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _starts(init, chains: int, dim: int) -> list:
@@ -270,15 +253,40 @@ def _starts(init, chains: int, dim: int) -> list:
     return list(init)
 
 
-def _in_turn(chains: list[Chain], progress: Progress | None, cores: int) -> None:
+def _in_turn(chains: list[Chain], progress: Progress | None, record: Record, cores: int) -> None:
     """Advance the chains by turns in this thread."""
     while waiting := [c for c in chains if c.done < c.goal]:
         for chain in waiting:
             chain.advance(CHUNK_SECONDS)
+            record(chain)
             chain.report(progress)
 
 
-def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> None:
+def _in_executor(
+    executor: Executor, jobs: list[Job], ended: list[Chain], progress: Progress | None, record: Record
+) -> None:
+    """Have the workers of an executor run the chains whole; each is added to `ended` as it comes."""
+    waiting: dict[Future, Job] = {}
+    try:
+        for job in jobs:
+            if job.is_done:
+                ended.append(Chain(job))
+            else:
+                waiting[executor.submit(run_job, job)] = job
+        while waiting:
+            for future in wait(waiting, CHUNK_SECONDS, FIRST_COMPLETED).done:
+                chain = Chain(waiting.pop(future), _result(future))
+                ended.append(chain)
+                record(chain)
+                chain.report(progress)
+    finally:
+        for future, job in waiting.items():
+            if not future.cancel() and future.done() and future.exception() is None:
+                ended.append(Chain(job, future.result()))
+        ended.sort(key=lambda chain: chain.number)
+
+
+def _in_threads(chains: list[Chain], progress: Progress | None, record: Record, cores: int) -> None:
     """Advance the chains by turns in several threads; this one reports, and tells them to stop on an interrupt."""
     waiting = deque(chains)
     working: dict[int, Chain] = {}  # by number of the thread
@@ -293,6 +301,7 @@ def _in_threads(chains: list[Chain], progress: Progress | None, cores: int) -> N
             working[threading.get_ident()] = chain
             try:
                 chain.advance(CHUNK_SECONDS)
+                record(chain)
             finally:
                 del working[threading.get_ident()]
             if chain.done < chain.goal:
@@ -325,6 +334,21 @@ def _raise_failure(futures: list[Future]) -> None:
         raise error
 
 
+def _result(future: Future) -> workspace.Workspace:
+    """What a worker has made; if the job could not travel, an error that says what to do."""
+    try:
+        return future.result()
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        if any(word in text.lower() for word in ("pickl", "serializ", "local object")):
+            raise ArgumentError(
+                f"The model cannot be sent to the workers of the executor: {text}. They must find its function by "
+                "name: define it at the top level of a module that they can import, not inside a function, and pass "
+                "data as arguments of the model. Dask sends functions of notebooks as well."
+            ) from error
+        raise
+
+
 def _recall(futures: list[Future], working: dict[int, Chain]) -> None:
     """Have the threads end their present iteration: politely at first, then by an exception in the density."""
     for chain in list(working.values()):
@@ -336,36 +360,18 @@ def _recall(futures: list[Future], working: dict[int, Chain]) -> None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
 
 
-def _collect(chains: list[Chain], settings, without, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:
-    """Cut the chains to one length and name the columns, but for those without meaning for the algorithm."""
-    n_warmup = settings["warmup"]
-    begun = [c for c in chains if c.done > n_warmup]
-    if not begun:
-        done = max((c.done for c in chains), default=0)
-        raise KeyboardInterrupt(
-            f"Interrupted during warm-up, after {done} of {n_warmup} iterations: there are no draws yet."
-            if n_warmup
-            else "Interrupted before the first draw."
-        )
-    end = min(c.done for c in begun)
-
-    def columns(start: int, stop: int) -> dict[str, np.ndarray]:
-        table = np.stack([c.space.statistics[start:stop] for c in begun])
-        return {name: _typed(name, table[..., k]) for k, name in enumerate(STATISTICS) if name not in without}
-
-    def positions(start: int, stop: int) -> np.ndarray:
-        return np.stack([c.space.draws[start:stop] for c in begun])
-
+def _collect(chains: list[Chain], settings, algorithm, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:
+    """The result of a run."""
+    tables = [(c.space.draws[: c.done], c.space.statistics[: c.done]) for c in chains]
+    columns = cut(tables, settings, algorithm, keep_warmup=keep_warmup)
+    begun = [c for c in chains if c.done > settings["warmup"]]
     return ChainResult(
-        draws=positions(n_warmup, end),
-        stats=columns(n_warmup, end),
+        **columns,
         inverse_mass=_stacked([c.space.inverse_mass() for c in begun]),
         step_size=np.array([c.space.scalars[STEP_SIZE] for c in begun]),
         settings=settings,
         seconds=seconds,
         interrupted=interrupted,
-        warmup_draws=positions(0, n_warmup) if keep_warmup else None,
-        warmup_stats=columns(0, n_warmup) if keep_warmup else None,
     )
 
 
@@ -374,6 +380,57 @@ def _stacked(metrics: list[np.ndarray]) -> np.ndarray:
     if len({m.ndim for m in metrics}) > 1:
         metrics = [m if m.ndim == 2 else np.diag(m) for m in metrics]
     return np.stack(metrics)
+
+
+def cut(chains: list[tuple[np.ndarray, np.ndarray]], settings, algorithm, *, keep_warmup, names=STATISTICS) -> dict:
+    """Draws and statistics of all chains that have passed warm-up, cut to one length and named.
+
+    Parameters
+    ----------
+    chains : list of pair of arrays
+        Draws and statistics of the complete iterations of each chain, warm-up first.
+    settings : dict
+    algorithm : Algorithm
+        Says which statistics have no meaning.
+    keep_warmup : bool
+    names : sequence of str
+        Of the columns of the statistics.
+
+    Returns
+    -------
+    dict
+        ``draws``, ``stats``, ``warmup_draws``, ``warmup_stats``, as in `ChainResult`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If no chain has.
+    """
+    n_warmup = settings["warmup"]
+    without = () if settings.get("sampler_choice", "").startswith("NUTS") else algorithm.without
+    begun = [tables for tables in chains if len(tables[0]) > n_warmup]
+    if not begun:
+        done = max((len(draws) for draws, _ in chains), default=0)
+        raise KeyboardInterrupt(
+            f"Interrupted during warm-up, after {done} of {n_warmup} iterations: there are no draws yet."
+            if n_warmup
+            else "Interrupted before the first draw."
+        )
+    end = min(len(draws) for draws, _ in begun)
+
+    def columns(start: int, stop: int) -> dict[str, np.ndarray]:
+        table = np.stack([statistics[start:stop] for _, statistics in begun])
+        return {name: _typed(name, table[..., k]) for k, name in enumerate(names) if name not in without}
+
+    def positions(start: int, stop: int) -> np.ndarray:
+        return np.stack([draws[start:stop] for draws, _ in begun])
+
+    return {
+        "draws": positions(n_warmup, end),
+        "stats": columns(n_warmup, end),
+        "warmup_draws": positions(0, n_warmup) if keep_warmup else None,
+        "warmup_stats": columns(0, n_warmup) if keep_warmup else None,
+    }
 
 
 def _typed(name: str, column: np.ndarray) -> np.ndarray:

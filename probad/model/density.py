@@ -185,6 +185,10 @@ class ModelDensity(FunctionDensity):
         self.observed_data = {s.name: s.obs for s in sites if s.kind == "observed"}
         self.data_dims = {s.name: s.dims for s in sites if s.kind == "observed" and s.dims is not None}
 
+    def __reduce__(self):
+        """Travel to another process as the model with its data."""
+        return _density_of, (self._run.__self__, self.gradient)
+
     def constrain(self, z) -> dict[str, np.ndarray]:
         """Values of latent and deterministic variables; see `LogDensity.constrain`.
 
@@ -225,6 +229,12 @@ class ModelDensity(FunctionDensity):
         with np.errstate(all="ignore"):
             found = explain_point(self._run, self._layout, z)
         return found or super().explain(z)
+
+
+def _density_of(model, gradient) -> ModelDensity:
+    """The log density of a bound model that has travelled."""
+    density = model.density()
+    return density if isinstance(gradient, str) and gradient == "reverse" else density.with_gradient(gradient)
 
 
 def check_first_evaluation(run: Run, layout: Layout) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -94,6 +95,18 @@ class Model:
             return f"{name}() misses its argument{'s' if len(missing) > 1 else ''} {', '.join(missing)}. {accepts}"
         return f"{name}(): {reason}. {accepts}"
 
+    def __reduce__(self):
+        """Travel to another process as the function, by its name or, with cloudpickle, by value.
+
+        Under the name of a decorated function one finds this model, not the function, so that the function takes
+        ``NAME.function``, the name under which it is found.
+        """
+        function = self.function
+        name = getattr(self, "__qualname__", "")
+        if _find(getattr(self, "__module__", None), name) is self:
+            function.__qualname__ = f"{name}.function"
+        return Model, (function,)
+
     def __repr__(self) -> str:
         return f"<model {_name(self)}{self.signature}>"
 
@@ -175,6 +188,11 @@ class BoundModel:
                 constant[name] = array
         return constant
 
+    def __reduce__(self):
+        """Travel to another process as model and data, which is laid out there anew."""
+        args, kwargs = self._call
+        return functools.partial(self.fn, coords=self.coords, **kwargs), args
+
     def constrain(self, z) -> dict[str, np.ndarray]:
         """Values of latent and deterministic variables from unconstrained vectors of shape (..., dim)."""
         return self.density().constrain(z)
@@ -231,6 +249,14 @@ def _own_coords(coords) -> dict[str, np.ndarray]:
             raise ArgumentError(f"coords[{dim!r}] must be a sequence of labels or their number; got {labels!r}.")
         owned[dim] = np.array(labels)
     return owned
+
+
+def _find(module: str | None, name: str):
+    """What is found under a dotted name in a module that is loaded; None if nothing."""
+    found = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _progress(seen: list[str]) -> str:
