@@ -135,14 +135,37 @@ def chains_to_arviz(density, result, *, keep_unconstrained: bool = False):
         groups["warmup_sample_stats"] = result.warmup_stats
     groups["observed_data"] = density.observed_data
     groups["constant_data"] = density.constant_data
-    attrs = {
+    attrs = _run_attrs(result)
+    post = to_arviz(groups, coords=density.coords, dims=density_dims(density), attrs=attrs)
+    return add_unconstrained(post, result.draws, density.names, attrs) if keep_unconstrained else post
+
+
+def unconstrained_to_arviz(names: Sequence[str], result):
+    """The ArviZ object of a run of chains whose model is not at hand.
+
+    Parameters
+    ----------
+    names : sequence of str, one per unconstrained coordinate
+    result : ChainResult
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        With the groups ``sample_stats`` and ``unconstrained_posterior``.
+    """
+    attrs = _run_attrs(result)
+    post = to_arviz({"sample_stats": result.stats}, coords={}, dims={}, attrs=attrs)
+    return add_unconstrained(post, result.draws, names, attrs)
+
+
+def _run_attrs(result) -> dict[str, Any]:
+    """What is told of a run with each group."""
+    return {
         **result.settings,
         "sampling_time": result.seconds,
         "interrupted": int(result.interrupted),
         "tuning_steps": result.settings["warmup"],
     }
-    post = to_arviz(groups, coords=density.coords, dims=density_dims(density), attrs=attrs)
-    return add_unconstrained(post, result.draws, density.names, attrs) if keep_unconstrained else post
 
 
 def group_names(result) -> list[str]:

@@ -62,41 +62,19 @@ def resume(
         If fewer draws or chains are asked for than there are.
     """
     root = as_path("path", path)
-    contents = Contents(root)
-    density = _density(contents, model, "resume", gradient)
-    settings = contents.settings
-    n_draws = contents.n_draws if draws is None else draws
-    n_chains = len(contents.entries) if chains is None else chains
-    for name, value, least in (("draws", n_draws, contents.n_draws), ("chains", n_chains, len(contents.entries))):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-            raise ArgumentError(f"{name} must be a whole number, at least the {least} that {root} has; got {value!r}.")
-    total = (int(n_draws) + settings["warmup"]) * n_chains * 8 * (contents.dim + len(contents.statistic_names))
-    if draws is None and total > LARGEST_RUN:
-        raise StoreError(
-            f"{root / COMMIT}: fields 'draws' and 'chains' and the warm-up in {RUN} ask for {total:.3g} bytes of "
-            "memory. If that is meant, say so by draws=."
-        )
-    algorithm = _algorithm(contents)
-    if n_chains > len(contents.entries) and algorithm.boundaries(density.dim, settings["warmup"]):
-        raise ArgumentError(
-            f"The chains of {type(algorithm).__name__} decide together, so that there can be no more of them later. "
-            "Start another run for more chains."
-        )
-    init = contents.array("init")
-    if init is not None and init.ndim == 2 and n_chains > len(init):
-        raise ArgumentError(
-            f"The run was given a start for each of its {len(init)} chains, so that there is none for more. Start "
-            "another run for more chains."
-        )
-    counts = {"draws": int(n_draws), "warmup": settings["warmup"], "chains": int(n_chains), "cores": cores}
+    Contents(root)  # whether there is a store at all
     with Writer(root, resumed=True) as writer:
+        contents = writer.contents
+        density = _density(contents, model, "resume", gradient)
+        algorithm = _algorithm(contents)
+        counts = _counts(contents, algorithm, draws, chains)
         post = run_chains(
             density,
             algorithm,
-            settings["seed"],
-            init,
+            contents.settings["seed"],
+            _starts(contents, counts["chains"]),
             progress,
-            counts=counts,
+            counts={**counts, "cores": cores},
             recorder=writer,
             executor=executor,
             **_groups(contents),
@@ -105,15 +83,16 @@ def resume(
     return post
 
 
-def read_store(path: str | os.PathLike, model: BoundModel | LogDensity):
+def read_store(path: str | os.PathLike, model: BoundModel | LogDensity | None = None):
     """Read a stored run, finished or not, even while it goes on.
 
     Parameters
     ----------
     path : str or path
         What was given as ``store=`` to `nuts` or another sampler.
-    model : BoundModel or LogDensity
-        The same model with the same data.
+    model : BoundModel or LogDensity, optional
+        The same model with the same data. It computes what the store does not hold: constrained values and
+        deterministics. Without it, the result has the groups ``sample_stats`` and ``unconstrained_posterior`` only.
 
     Returns
     -------
@@ -126,23 +105,71 @@ def read_store(path: str | os.PathLike, model: BoundModel | LogDensity):
         If there is no store, it is damaged, has no draws yet, or was made with another model or other data.
     """
     contents = Contents(as_path("path", path))
-    density = _density(contents, model, "read_store", None)
+    density = None if model is None else _density(contents, model, "read_store", None)
+    result = _result(contents)
+    if density is None:
+        return output.unconstrained_to_arviz(contents.names, result)
+    return output.chains_to_arviz(density, result, keep_unconstrained=_groups(contents)["keep_unconstrained"])
+
+
+def _result(contents: Contents) -> ChainResult:
+    """What the run has come to."""
     tables = []
     for number, entry in enumerate(contents.entries):
         if entry is not None:
             tables.append(tuple(contents.table(name, number)[0] for name in ("draws", "statistics")))
-    settings = {**contents.settings, **contents.facts, "draws": contents.n_draws, "chains": len(contents.entries)}
-    groups = _groups(contents)
+    n_chains = len(contents.entries)
+    settings = {**contents.settings, **contents.facts, "draws": contents.n_draws, "chains": n_chains}
+    keep, names = _groups(contents)["keep_warmup"], contents.statistic_names
     try:
-        columns = cut(
-            tables, settings, _algorithm(contents), keep_warmup=groups["keep_warmup"], names=contents.statistic_names
-        )
+        columns = cut(tables, settings, _algorithm(contents), keep_warmup=keep, names=names)
     except KeyboardInterrupt as error:
         raise StoreError(f"{contents.root} has no draws to read yet. {error}") from None
     total = contents.n_draws + contents.n_warmup
-    whole = len(tables) == len(contents.entries) and all(len(draws) == total for draws, _ in tables)
-    result = ChainResult(**columns, settings=settings, seconds=contents.seconds, interrupted=not whole)
-    return output.chains_to_arviz(density, result, keep_unconstrained=groups["keep_unconstrained"])
+    whole = len(tables) == n_chains and all(len(draws) == total for draws, _ in tables)
+    return ChainResult(**columns, settings=settings, seconds=contents.seconds, interrupted=not whole)
+
+
+def _counts(contents: Contents, algorithm: Algorithm, draws, chains) -> dict[str, int]:
+    """How many draws, iterations of warm-up and chains there are to be."""
+    root, n_warmup = contents.root, contents.n_warmup
+    counts = {"draws": contents.n_draws, "chains": len(contents.entries)}
+    for name, value in (("draws", draws), ("chains", chains)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < counts[name]:
+            raise ArgumentError(
+                f"{name} must be a whole number, at least the {counts[name]} that {root} has; got {value!r}."
+            )
+        counts[name] = int(value)
+    total = (counts["draws"] + n_warmup) * counts["chains"] * 8 * (contents.dim + len(contents.statistic_names))
+    if draws is None and total > LARGEST_RUN:
+        raise StoreError(
+            f"{root / COMMIT}: fields 'draws' and 'chains' and the warm-up in {RUN} ask for {total:.3g} bytes of "
+            "memory. If that is meant, say so by draws=."
+        )
+    boundaries = algorithm.boundaries(contents.dim, n_warmup)
+    if contents.met > len(boundaries):
+        raise StoreError(f"{root / COMMIT}: field 'met' must be at most {len(boundaries)}; got {contents.met}.")
+    if boundaries and counts["chains"] > len(contents.entries):
+        raise ArgumentError(
+            f"The chains of {type(algorithm).__name__} decide together, so that there can be no more of them later. "
+            "Start another run for more chains."
+        )
+    return {**counts, "warmup": n_warmup}
+
+
+def _starts(contents: Contents, n_chains: int):
+    """Where chains start that have not begun; None if that is left to the run."""
+    init = contents.array("init")
+    if init is None or init.ndim == 1:
+        return init
+    if n_chains > len(init):
+        raise ArgumentError(
+            f"The run was given a start for each of its {len(init)} chains, so that there is none for more. Start "
+            "another run for more chains."
+        )
+    return init[:n_chains]
 
 
 def _density(contents: Contents, model, function: str, gradient) -> LogDensity:

@@ -90,6 +90,8 @@ class Contents:
     ----------
     settings : dict
         Of the run as they are told with the result: ``algorithm``, its options, ``warmup``, ``seed``.
+    dim, names : int and list of str
+        Of the unconstrained coordinates.
     sampler : dict
         Name and options of the algorithm, but for options that are arrays.
     options : dict
@@ -133,6 +135,9 @@ class Contents:
         self.made_by, self.layout = run.text("probad"), run.text("layout")
         self.description = run.object("fingerprint").content
         self.dim = run.object("fingerprint").whole("dim", 1, 2**40)
+        self.names = run.object("fingerprint").list("names")
+        if len(self.names) != self.dim or not all(isinstance(name, str) for name in self.names):
+            raise run.wrong("fingerprint.names", self.names, f"a list of {self.dim} names")
         arrays = run.object("arrays")
         self._check_names(arrays)
         self.arrays = {n: (arrays.object(n).shape("shape"), arrays.object(n).text("sha256")) for n in arrays.content}

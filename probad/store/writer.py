@@ -76,15 +76,26 @@ class Writer:
         For a new store: ``fingerprint``, ``sampler`` and ``options`` (JSON content), ``arrays`` (dict of str to array).
     resumed : bool
         Whether to continue the store that is there.
+
+    Attributes
+    ----------
+    contents : Contents or None
+        Of that store; nobody else writes to it as long as this object is open.
+    met : int
+        As for `Contents`.
     """
 
     def __init__(self, root: Path, identity: dict[str, Any] | None = None, *, resumed: bool = False):
         self.root, self._identity = root, identity
         self._lock: Lock | None = None
-        self._contents: Contents | None = None
+        self.contents: Contents | None = None
         if resumed:
             self._lock = Lock(root)
-            self._contents = Contents(root)  # only now that nobody else writes
+            try:
+                self.contents = Contents(root)  # only now that nobody else writes
+            except BaseException:
+                self._lock.release()
+                raise
         elif root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise StoreError(
                 f"{root} exists. pb.resume(path, model) continues a run that is stored there; for a new run give "
@@ -97,8 +108,8 @@ class Writer:
         self._chains: dict[int, Chain] = {}
         self._arrays: dict[str, Array] = {}
         self._settings: dict[str, Any] = {}
-        self._facts: dict[str, Any] = {} if self._contents is None else self._contents.facts
-        self.met = 0 if self._contents is None else self._contents.met
+        self._facts: dict[str, Any] = {} if self.contents is None else self.contents.facts
+        self.met = 0 if self.contents is None else self.contents.met
 
     # --- what the driver of the chains calls --------------------------------------------------------------------------
     def begin(self, settings: dict[str, Any], like: dict[str, np.ndarray], *, layout: str, statistics) -> None:
@@ -119,7 +130,7 @@ class Writer:
         self._settings, self._layout, self._statistics = dict(settings), layout, list(statistics)
         self._like = {name: array for name, array in like.items() if name not in TABLES}
         self._width = {name: like[name].shape[1] for name in TABLES}
-        contents = self._contents
+        contents = self.contents
         if contents is None:
             return
         shapes = {name: (array.shape, array.dtype.name) for name, array in self._like.items()}
@@ -132,7 +143,7 @@ class Writer:
 
     def stored(self, number: int) -> dict[str, np.ndarray] | None:
         """The arrays that chain `number` goes on from, of both tables the rows that count; None for a new chain."""
-        contents = self._contents
+        contents = self.contents
         if contents is None or number >= len(contents.entries) or contents.entries[number] is None:
             return None
         entry = contents.entries[number]
@@ -199,7 +210,7 @@ class Writer:
         float
             Of all sessions.
         """
-        before = 0.0 if self._contents is None else self._contents.seconds
+        before = 0.0 if self.contents is None else self.contents.seconds
         self._submit(self._end, seconds, {k: _told(v) for k, v in settings.items() if k not in self._settings})
         self.close()
         with contextlib.suppress(KeyboardInterrupt):  # the draws are there; the thread writes on, to the end
@@ -219,6 +230,8 @@ class Writer:
 
     def __exit__(self, *exc_info) -> None:
         self.close()
+        with contextlib.suppress(KeyboardInterrupt):
+            wait(self._jobs)
 
     def _submit(self, work, *arguments) -> None:
         with self._guard:
@@ -332,7 +345,7 @@ class Writer:
         """Put in force what is written."""
         if seconds is None:
             seconds = time.perf_counter() - self._started
-        before = 0.0 if self._contents is None else self._contents.seconds
+        before = 0.0 if self.contents is None else self.contents.seconds
         entries = [self._chains[i].entry if i in self._chains else None for i in range(self._settings["chains"])]
         write_whole(self.root / COMMIT, seal(self._commit(before + seconds, entries)))
 
@@ -357,13 +370,13 @@ class Writer:
 
     def _open(self) -> None:
         """Have the arrays ready to be written to."""
-        if self._contents is None:
+        if self.contents is None:
             self._create()
             return
-        self._run_checksum = self._contents.run_checksum
+        self._run_checksum = self.contents.run_checksum
         for path in self.root.rglob(f"*{PARTIAL}"):  # left by a process that was killed
             path.unlink()
-        before = len(self._contents.entries), self._contents.n_draws + self._contents.n_warmup
+        before = len(self.contents.entries), self.contents.n_draws + self.contents.n_warmup
         for layout, shape in self._layouts():
             least = (before[0], shape[1] if layout.name.startswith("state/") else before[1], *shape[2:])
             array = self._arrays[layout.name] = Array(self.root, layout).open(least, write=True)

@@ -16,6 +16,7 @@ import probad as pb
 from probad import dist
 from probad.errors import ArgumentError, StoreError
 from probad.mcmc import NUTS, chains, sample_chains
+from probad.output import group_names
 from probad.store import Contents, Writer, arrays, writer
 from tests.store.runs import Bell, Stopping, assert_same, bound, heavy, line, quietly
 
@@ -76,6 +77,19 @@ def test_a_finished_run_is_made_longer_and_wider(sampler, tmp_path):
     )
     again = quietly(pb.resume, tmp_path / "run.zarr", Bell())
     assert (again["posterior"].sizes["chain"], again["posterior"].sizes["draw"]) == (3, 1100)
+
+
+def test_a_store_is_read_without_its_model(tmp_path):
+    path = tmp_path / "run.zarr"
+    post = quietly(pb.nuts, bound(), store=path, keep_unconstrained=True, draws=20, warmup=20, chains=2, seed=1)
+    alone = pb.read_store(path)
+    assert sorted(group_names(alone)) == ["sample_stats", "unconstrained_posterior"]
+    for group in group_names(alone):
+        for name in alone[group].data_vars:
+            np.testing.assert_array_equal(alone[group][name].values, post[group][name].values)
+    labels = alone["unconstrained_posterior"]["coordinate"].values
+    assert labels.tolist() == post["unconstrained_posterior"]["coordinate"].values.tolist()
+    assert alone["sample_stats"].attrs["seed"] == 1
 
 
 def test_options_that_are_arrays_are_kept(tmp_path):
@@ -224,6 +238,7 @@ class Stopper:
 
 def test_ctrl_c_while_the_last_draws_are_written_does_not_lose_the_result(tmp_path, monkeypatch):
     def interrupted(jobs):
+        wait(jobs)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(writer, "wait", interrupted)
