@@ -8,7 +8,9 @@ import warnings
 import numpy as np
 import pytest
 
-from probad.diagnostics import diagnose, warn_about
+import probad as pb
+from probad import dist
+from probad.diagnostics import Findings, diagnose, warn_about
 from probad.errors import SamplingWarning
 from probad.output import import_arviz, to_arviz
 
@@ -164,3 +166,108 @@ def test_draws_of_an_approximation_are_judged_without_statistics():
 def test_too_few_draws_to_judge():
     post = to_arviz({"posterior": {"mu": np.zeros((2, 2))}}, coords={}, dims={}, attrs={})
     assert [d.kind for d in diagnose(post)] == ["too_few_draws"]
+
+
+@pb.model
+def centred_funnel():
+    tau = pb.sample("tau", dist.LogNormal(0.0, 3.0))
+    pb.sample("x", dist.Normal(0.0, tau), shape=9)
+
+
+def _quiet(model, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)
+        return pb.nuts(model, progress=False, **options)
+
+
+def test_divergences_of_a_funnel_are_found_at_its_neck():
+    found = diagnose(_quiet(centred_funnel(), draws=1000, warmup=500, seed=1))
+    message = next(d for d in found if d.kind == "divergences")
+    assert message.parameters[0] == "tau"
+    assert message.values[0] < 0.3
+    assert re.search(
+        r"concentrate at small tau \(median .*mean \+ tau \* standard normal \(non-centred\)", str(message)
+    )
+
+
+def test_where_divergences_lie_by_an_oracle():
+    """The area under the curve is a count of pairs; the parameter has the label of its coordinate."""
+    run = _run()
+    theta = run["posterior"]["theta"].values
+    diverging = theta[..., 1] > 1.0
+    diverging[0, :20] = True
+    found = next(d for d in diagnose(_run(diverging=diverging)) if d.kind == "divergences")
+    inside, outside = theta[diverging][:, 1], theta[~diverging][:, 1]
+    assert found.parameters == ("theta[Deerfield]",)
+    np.testing.assert_allclose(found.values, [(inside[:, None] > outside).mean()], rtol=1e-12)
+    assert "large theta[Deerfield]" in str(found)
+    scattered = next(d for d in diagnose(_run(diverging=_some(0.05))) if d.kind == "divergences")
+    assert scattered.parameters == ()
+    assert "concentrate" not in str(scattered)
+
+
+def test_two_modes_far_apart():
+    density = pb.LogDensity.from_function(
+        lambda z: np.logaddexp(-0.5 * np.sum((z - 20) ** 2), np.log(0.01) - 0.5 * np.sum((z + 20) ** 2)), 1
+    )
+    start = np.array([[20.0], [20.0], [-20.0], [20.0]])
+    found = {d.kind: d for d in diagnose(_quiet(density, draws=500, warmup=300, seed=1, init=start))}
+    assert found["r_hat"].values[0] > 1.4  # of ranks, hence bounded
+    assert found["chains_apart"].parameters == ("chain 2",)
+    assert "Chain 2 stayed where the log density is lower" in str(found["chains_apart"])
+
+
+def test_a_huge_step_stops_a_chain():
+    density = pb.LogDensity.from_function(lambda z: -0.5 * np.sum(z**2), 3)
+    found = diagnose(_quiet(density, draws=100, warmup=0, seed=1, step_size=1e3))
+    assert "stuck" in found.kinds
+    assert next(d for d in found if d.kind == "stuck").parameters == ("chain 0", "chain 1", "chain 2", "chain 3")
+
+
+def test_a_small_tree_depth_is_reported():
+    density = pb.LogDensity.from_function(lambda z: -0.5 * np.sum((z / np.array([1.0, 100.0])) ** 2), 2)
+    found = diagnose(_quiet(density, draws=200, warmup=200, seed=1, max_tree_depth=1, metric="unit"))
+    depth = next(d for d in found if d.kind == "tree_depth")
+    assert depth.values[0] > 0.5
+    assert "tree depth of 1" in str(depth)
+
+
+def test_heavy_tails_lower_the_energy_fraction():
+    density = pb.LogDensity.from_function(lambda z: -5.5 * np.log1p(np.sum(z**2)), 10)  # Cauchy
+    found = diagnose(_quiet(density, draws=1000, warmup=500, seed=1))
+    assert "e_bfmi" in found.kinds
+
+
+def test_a_clean_gaussian_has_no_finding():
+    density = pb.LogDensity.from_function(lambda z: -0.5 * np.sum(z**2), 3)
+    found = diagnose(pb.nuts(density, draws=1000, warmup=500, seed=1, progress=False))
+    assert found == []
+    assert repr(found) == "Nothing speaks against these draws."
+
+
+def test_low_acceptance_is_reported():
+    rate = np.full((N_CHAINS, N_DRAWS), 0.8)
+    rate[3] = 0.01
+    groups = {"posterior": {"mu": _run()["posterior"]["mu"].values}}
+    groups["sample_stats"] = {"lp": _run()["sample_stats"]["lp"].values, "acceptance_rate": rate}
+    (found,) = diagnose(to_arviz(groups, coords={}, dims={}, attrs={}))
+    assert (found.kind, found.parameters) == ("acceptance", ("chain 3",))
+    assert "accepts 1.0% of the proposals" in str(found)
+
+
+def test_a_parameter_that_stays_in_one_chain():
+    theta = np.random.default_rng(1).normal(size=(N_CHAINS, N_DRAWS, 3))
+    theta[1, :, 2] = 0.25
+    found = next(d for d in diagnose(_run(theta=theta)) if d.kind == "constant")
+    assert found.parameters == ("theta[Exeter]",)
+    assert "theta[Exeter] has one value in all draws of chain 1," in str(found)
+
+
+def test_findings_print_as_a_report():
+    found = diagnose(_run(theta=_shifted(), diverging=_some(0.01)))
+    found = Findings(d for d in found if d.kind in ("divergences", "r_hat"))
+    assert isinstance(found, Findings)
+    lines = repr(found).splitlines()
+    assert lines[0] == "2 findings speak against these draws:"
+    assert lines[1].startswith("  divergences: ")
+    assert lines[2].startswith("  r_hat: R-hat is")
