@@ -17,6 +17,8 @@ from probad.density import FunctionDensity, LogDensity
 from probad.diagnostics import warn_about
 from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
 from probad.mcmc import HMC, MAMS, NUTS, Choice, prepare, sample_chains
+from probad.mcmc.initialize import optimized_starts
+from probad.mcmc.settings import check_count
 from probad.model import BoundModel, Model
 from probad.progress import show_chains, show_steps
 from probad.store import Writer, fingerprint
@@ -70,9 +72,10 @@ def nuts(
         From what: from draws and gradients, in windows that begin at once and overlap; or from draws in Stan's windows.
     step_size : float, optional
         Where the search for a step size starts; with ``warmup=0`` it is the step size.
-    init : dict, array or "uniform", optional
+    init : dict, array, "uniform" or "map", optional
         Where chains start: constrained values by name, an unconstrained vector (one for all chains, or one per row),
-        or points drawn from (-2, 2) in the unconstrained space, the default.
+        points drawn from (-2, 2) in the unconstrained space, the default, or points near the modes that a short search
+        finds from there.
     cores : int, optional
         Threads.
     keep_warmup : bool
@@ -494,7 +497,12 @@ def as_density(model, function: str = "nuts", gradient="reverse") -> LogDensity:
 
 def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=None, executor=None, **keep):
     """Run chains, keep them, convert them, and say what is wrong with them to the caller of the public function."""
-    seed, start = _seed(seed), _start(density, init)
+    seed = _seed(seed)
+    if isinstance(init, str) and init == "map":
+        check_count("chains", counts["chains"], 1, None)
+        start = optimized_starts(density, seed, int(counts["chains"]))
+    else:
+        start = _start(density, init)
     with contextlib.nullcontext() if store is None else _writer(store, density, algorithm, start, keep) as recorder:
         post = run_chains(
             density, algorithm, seed, start, progress, counts=counts, recorder=recorder, executor=executor, **keep
