@@ -20,6 +20,7 @@ import numpy as np
 from probad.errors import ArgumentError
 from probad.mcmc import workspace
 from probad.mcmc.chain import Chain, Job, Progress, Recorder, arrays_of, run_job
+from probad.mcmc.initialize import start_all
 from probad.mcmc.run import compiled_kernel, prepare
 from probad.mcmc.settings import Algorithm, check_count
 from probad.mcmc.workspace import FLAGS, INTEGERS, STATISTICS, STEP_SIZE
@@ -164,8 +165,7 @@ def sample_chains(
         if executor is not None:
             _in_executor(executor, [job(i) for i in range(chains)], running, progress, record)
         else:
-            for i in range(chains):
-                running.append(Chain(job(i)))
+            start_all(lambda i: running.append(Chain(job(i))), chains)
             begun = True
             for chain in running:
                 record(chain)

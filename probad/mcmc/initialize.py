@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -49,6 +50,39 @@ def starting_point(density, rng: np.random.Generator, init: np.ndarray | None, c
         f"unconstrained space has a finite log density and gradient. At the first of them: {density.explain(first)} "
         "Check data and priors there, or give init=."
     )
+
+
+def start_all(start: Callable[[int], None], chains: int) -> None:
+    """Start all chains; if some cannot, one error says which, after all were tried.
+
+    Parameters
+    ----------
+    start : callable
+        ``start(number)`` starts a chain.
+    chains : int
+
+    Raises
+    ------
+    InitializationError
+        With the reason of the first chain that cannot start.
+    """
+    failures: dict[int, InitializationError] = {}
+    for number in range(chains):
+        try:
+            start(number)
+        except InitializationError as error:
+            failures[number] = error
+    if not failures:
+        return
+    first = next(iter(failures.values()))
+    if chains == 1:
+        raise first
+    if len(failures) == chains:
+        which = f"None of the {chains} chains can start"
+    else:
+        numbers = " and ".join(", ".join(map(str, failures)).rsplit(", ", 1))
+        which = f"Chain{'s' if len(failures) > 1 else ''} {numbers} of {chains} cannot start, the others can"
+    raise InitializationError(f"{which}. {first}") from first
 
 
 def optimized_starts(density, seed: int, chains: int) -> np.ndarray:
