@@ -1,4 +1,4 @@
-"""The models of `models/` for NumPyro, with the same priors and data, as its documentation would write them.
+"""NumPyro's NUTS, on the models of `models/` with the same priors and data, and on targets computed with JAX.
 
 Names of sites are those of probad's models, so that effective sample sizes are of the same variables.
 """
@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax.scipy.stats import norm
+from numpyro.infer import MCMC, NUTS, init_to_uniform
+
+from benchmarks.systems import N_CHAINS, N_DRAWS, N_WARMUP, Draws, SampleFn, timed
+from benchmarks.targets import TARGETS
+
+jax.config.update("jax_enable_x64", True)
+numpyro.set_host_device_count(N_CHAINS)
 
 
 def eight_schools(sigma, y):
@@ -100,3 +108,48 @@ def gauss_mix(y):
     first = jnp.log(theta) + norm.logpdf(y, low, sigma[0])
     second = jnp.log1p(-theta) + norm.logpdf(y, high, sigma[1])
     numpyro.factor("y", jnp.logaddexp(first, second).sum())
+
+
+# --- sampling --------------------------------------------------------------------------------------------------------
+def sample_model(name: str) -> SampleFn:
+    """A function of a seed that samples the model `name`; the first call compiles it."""
+    from models import MODELS
+
+    arguments = MODELS[name].data()
+    del arguments["coords"]
+    return _sample_fn(NUTS(globals()[name], init_strategy=init_to_uniform), arguments)
+
+
+def sample_target(name: str) -> SampleFn:
+    """A function of a seed that samples a target; starts are uniform in (-2, 2), as probad's."""
+    logp, dim = TARGETS[name]
+    kernel = NUTS(potential_fn=lambda z: -logp(z, jnp))
+    sample = _sample_fn(kernel, {}, lambda rng: jnp.asarray(rng.uniform(-2.0, 2.0, (N_CHAINS, dim))))
+    return lambda seed: _named(sample(seed))
+
+
+def _named(draws: Draws) -> Draws:
+    (values,) = draws.values.values()
+    return Draws({"z": values}, draws.seconds, draws.n_gradients, draws.n_warmup_gradients, draws.n_divergent)
+
+
+def _sample_fn(kernel: NUTS, arguments: dict, start_fn=None) -> SampleFn:
+    """All chains at one time, each on a device of its own, as NumPyro advises for processors."""
+    mcmc = MCMC(kernel, num_warmup=N_WARMUP, num_samples=N_DRAWS, num_chains=N_CHAINS, progress_bar=False)
+    fields = ("num_steps", "diverging")
+
+    def sample(seed: int) -> Draws:
+        start = {} if start_fn is None else {"init_params": start_fn(np.random.default_rng(seed))}
+
+        def both():
+            mcmc.warmup(jax.random.PRNGKey(seed), extra_fields=fields, collect_warmup=True, **start, **arguments)
+            n_warmup = int(mcmc.get_extra_fields()["num_steps"].sum())
+            mcmc.run(mcmc.post_warmup_state.rng_key, extra_fields=fields, **start, **arguments)
+            return n_warmup, jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
+
+        (n_warmup, found), seconds = timed(both)
+        values = {k: np.asarray(v) for k, v in (found.items() if isinstance(found, dict) else [("z", found)])}
+        extra = mcmc.get_extra_fields()
+        return Draws(values, seconds, int(extra["num_steps"].sum()), n_warmup, int(extra["diverging"].sum()))
+
+    return sample
