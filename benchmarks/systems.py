@@ -58,7 +58,7 @@ class System:
 
 
 def _probad(function: str, **options) -> System:
-    return System("benchmarks.systems", "probad", {"function": function, **options})
+    return System("benchmarks.systems", "probad", {"function": function, **options}, compiles_in_first_run=True)
 
 
 SYSTEMS: dict[str, System] = {
