@@ -16,7 +16,8 @@ import numpy as np
 from probad.errors import StoreError
 from probad.store.files import check_regular, read_json, synchronise
 
-CHUNK_BYTES, CHUNK_ROWS = 2**20, 1024  # a chunk has at most so many, and always one row
+CHUNK_BYTES = 2**20  # a chunk has at most so many, but always one row
+LEAST_ROWS, MOST_ROWS, N_CHUNKS = 256, 8192, 4  # rows of a chunk, so that a table has about so many: few large files
 CHECKSUM_BYTES = 4  # of CRC-32C, at the end of each chunk
 TYPES = ("float64", "int64", "uint64", "bool")
 FILL = {"float64": "NaN", "int64": 0, "uint64": 0, "bool": False}
@@ -71,9 +72,14 @@ class Layout:
         }
 
 
-def rows_layout(name: str, width: int, dims: tuple[str, ...]) -> Layout:
-    """Rows of numbers, of each chain one after the other: (chain, iteration, width)."""
-    n = max(1, min(CHUNK_ROWS, CHUNK_BYTES // (8 * max(1, width))))
+def chunk_rows(n_rows: int) -> int:
+    """How many rows of a table make a chunk, if there are going to be `n_rows`."""
+    return max(LEAST_ROWS, min(MOST_ROWS, -(-n_rows // N_CHUNKS)))
+
+
+def rows_layout(name: str, width: int, n_rows: int, dims: tuple[str, ...]) -> Layout:
+    """Rows of numbers, of each chain one after the other: (chain, iteration, width), `n_rows` or fewer to a chunk."""
+    n = max(1, min(n_rows, CHUNK_BYTES // (8 * max(1, width))))
     return Layout(name, "float64", (1, n, width), dims)
 
 

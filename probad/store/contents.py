@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from probad.errors import StoreError
-from probad.store.arrays import TYPES, Array, Layout, rows_layout, state_layout, whole_layout
+from probad.store.arrays import MOST_ROWS, TYPES, Array, Layout, rows_layout, state_layout, whole_layout
 from probad.store.files import Fields, canonical, digest, read_sealed
 
 FORMAT = "probad run 1"
@@ -61,9 +61,9 @@ def state_checksum(state: dict[str, np.ndarray]) -> str:
     return digest(*(part for name in sorted(state) for part in (name, state[name])))
 
 
-def table_layout(name: str, width: int) -> Layout:
+def table_layout(name: str, width: int, n_rows: int) -> Layout:
     """How draws or statistics are stored."""
-    return rows_layout(name, width, ("chain", "iteration", TABLES[name]))
+    return rows_layout(name, width, n_rows, ("chain", "iteration", TABLES[name]))
 
 
 def commit_content(run: str, entries: list[Entry | None], *, draws, seconds, met, facts) -> dict[str, Any]:
@@ -92,6 +92,8 @@ class Contents:
         Of the run as they are told with the result: ``algorithm``, its options, ``warmup``, ``seed``.
     dim, names : int and list of str
         Of the unconstrained coordinates.
+    chunk_rows : int
+        Rows of both tables to a chunk.
     sampler : dict
         Name and options of the algorithm, but for options that are arrays.
     options : dict
@@ -138,6 +140,7 @@ class Contents:
         self.names = run.object("fingerprint").list("names")
         if len(self.names) != self.dim or not all(isinstance(name, str) for name in self.names):
             raise run.wrong("fingerprint.names", self.names, f"a list of {self.dim} names")
+        self.chunk_rows = run.whole("chunk_rows", 1, MOST_ROWS)
         arrays = run.object("arrays")
         self._check_names(arrays)
         self.arrays = {n: (arrays.object(n).shape("shape"), arrays.object(n).text("sha256")) for n in arrays.content}
@@ -195,7 +198,7 @@ class Contents:
     def table(self, name: str, chain: int) -> tuple[np.ndarray, list[str]]:
         """The committed rows of a chain, and the checksums up to the end of each complete chunk, an empty one first."""
         entry = self.entries[chain]
-        layout = table_layout(name, self.width(name))
+        layout = table_layout(name, self.width(name), self.chunk_rows)
         array = Array(self.root, layout).open((chain + 1, entry.done, layout.chunks[2]))
         rows = array.read_rows(chain, entry.done)
         size, checksums = layout.chunks[1], [""]

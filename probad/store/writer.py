@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from probad.errors import StoreError
-from probad.store.arrays import Array, Layout, state_layout, whole_layout
+from probad.store.arrays import Array, Layout, chunk_rows, state_layout, whole_layout
 from probad.store.contents import (
     COMMIT,
     FORMAT,
@@ -51,6 +51,8 @@ class Chain:
         What the next commit says.
     checksums : dict of str to list of str
         For each table, those up to the end of each complete chunk that is written, an empty one first.
+    first : dict of str to array, or None
+        The state before the first iteration, until a later one is written.
     overlap : dict of str to array
         After a resume, by table: rows that are committed but computed again, since the state is older.
     due : float
@@ -61,6 +63,7 @@ class Chain:
 
     entry: Entry | None = None
     checksums: dict[str, list[str]] = field(default_factory=lambda: {name: [""] for name in TABLES})
+    first: dict[str, np.ndarray] | None = None
     overlap: dict[str, np.ndarray] = field(default_factory=dict)
     due: float = 0.0
     writing: bool = False
@@ -132,7 +135,9 @@ class Writer:
         self._width = {name: like[name].shape[1] for name in TABLES}
         contents = self.contents
         if contents is None:
+            self._chunk_rows = chunk_rows(settings["draws"] + settings["warmup"])
             return
+        self._chunk_rows = contents.chunk_rows
         shapes = {name: (array.shape, array.dtype.name) for name, array in self._like.items()}
         if contents.layout != layout or contents.state_shapes != shapes or contents.statistic_names != self._statistics:
             raise StoreError(
@@ -171,6 +176,9 @@ class Writer:
         """
         self._raise_failure()
         chain = self._chains.setdefault(number, Chain())
+        if exact and done == 0:  # nobody would miss it: the chain would start there anyway
+            chain.first = {name: arrays[name].copy() for name in self._like}
+            return
         if not now and (not exact or chain.writing or time.monotonic() < chain.due):
             return
         chain.writing = True
@@ -272,13 +280,15 @@ class Writer:
                 self._open()
             entry = chain.entry
             known = entry is not None and (done, done if state else entry.iteration) == (entry.done, entry.iteration)
-            if known or (entry is None and state is None) or (entry is not None and done < entry.done):
+            if known or done == 0 or (entry is not None and done < entry.done):
                 return
-            chain.entry = self._write_parts(number, chain, done, tables, state)
+            if state is None and entry is None:
+                chain.entry = self._write_parts(number, chain, 0, tables, chain.first)
+            chain.entry, chain.first = self._write_parts(number, chain, done, tables, state), None
             self._mark()
         finally:
             now = time.monotonic()
-            chain.due, chain.writing = now + max(COMMIT_SECONDS, (now - start) / DUTY), False
+            chain.due, chain.writing = now + max(COMMIT_SECONDS, (now - start) * len(self._chains) / DUTY), False
 
     def _write_together(self, met: int, chains) -> None:
         """Write the news of all chains and commit them in one step."""
@@ -364,7 +374,7 @@ class Writer:
         """All arrays that grow, with the shapes that they must have."""
         chains = self._settings["chains"]
         total = self._settings["draws"] + self._settings["warmup"]
-        tables = [(table_layout(n, width), (chains, total, width)) for n, width in self._width.items()]
+        tables = [(table_layout(n, w, self._chunk_rows), (chains, total, w)) for n, w in self._width.items()]
         states = [(state_layout(n, a), (chains, 2, *a.shape)) for n, a in self._like.items() if a.size]
         return tables + states
 
@@ -417,6 +427,7 @@ class Writer:
             "fingerprint": self._identity["fingerprint"],
             "arrays": {n: {"shape": list(a.shape), "sha256": digest(a)} for n, a in self._identity["arrays"].items()},
             "statistics": self._statistics,
+            "chunk_rows": self._chunk_rows,
             "state": {name: {"shape": list(a.shape), "dtype": a.dtype.name} for name, a in self._like.items()},
         }
 
