@@ -149,7 +149,7 @@ def main(n_kills: int, seed: int) -> None:
             spans[name] = 0.8 * (told[0][0] - start), told[-1][0] - start  # while it writes, and a bit before
         while total["kills"] < n_kills:
             name = list(RUNS)[total["runs"] % len(RUNS)]
-            most = min(n_kills - total["kills"], rng.choice([1, 2, 3, 6]))
+            most = min(n_kills - total["kills"], rng.choice([2, 3, 6]))
             done = run_and_kill(name, Path(folder), seed + total["runs"] + 1, rng, spans[name], most)
             total = {"runs": total["runs"] + 1, **{key: total[key] + done[key] for key in done}}
     print(json.dumps({**total, "spans": spans}))
