@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import probad as pb
-from probad import dist
+from probad import dist, runs
 from probad.errors import ArgumentError, StoreError
-from probad.mcmc import NUTS, chains, sample_chains
+from probad.inference import draw_posterior
+from probad.mcmc import NUTS, Algorithm, chains, sample_chains
 from probad.output import group_names
 from probad.store import Contents, Writer, arrays, writer
 from tests.store.runs import Bell, Stopping, assert_same, bound, heavy, line, quietly
@@ -124,6 +125,25 @@ def test_a_choice_between_samplers_is_continued(calls, tmp_path, monkeypatch):
     with pytest.raises(ArgumentError, match="chains of Choice decide together"):
         pb.resume(path, Bell(), chains=4)
     print(calls, met)
+
+
+@pytest.mark.parametrize("name", sorted(runs._samplers(Algorithm)))
+@pytest.mark.usefixtures("at_once")
+def test_every_sampler_there_is_can_be_continued(name, tmp_path):
+    """Interrupted in warm-up and again among the draws; what a sampler keeps elsewhere would show."""
+    algorithm, path = runs._samplers(Algorithm)[name](), tmp_path / "run.zarr"
+
+    def run(density, **options):
+        counts = {"draws": 100, "warmup": 220, "chains": 2}
+        keep = {"keep_warmup": False, "keep_unconstrained": False}
+        return draw_posterior(density, algorithm, 4, None, False, counts=counts, **keep, **options)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        quietly(lambda progress: run(Stopping(300), store=path))
+    with contextlib.suppress(KeyboardInterrupt):
+        quietly(pb.resume, path, Stopping(600))
+    assert Contents(path).entries[0] is not None
+    assert_same(quietly(pb.resume, path, Bell()), quietly(lambda progress: run(Bell())))
 
 
 @pytest.mark.parametrize("calls", [150, 700, 1600])
