@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 OURS, PEERS = ["probad nuts", "probad fit"], ["nutpie", "numpyro"]
 PEERS_PYTHON = os.environ.get("PEERS_PYTHON")
 AT_MOST = 20.0  # seconds of sampling after which no further run begins
+N_COLD = 3  # cold processes of probad
 # ESS per second of sampling of Stan (PyStan 3.10) on two cores, one run each, on data of the same size.
 STAN = {
     "eight_schools": 3246,
@@ -69,7 +70,7 @@ def run(case: str) -> dict[str, float]:
 @cache
 def _measured(model: str, system: str) -> dict[str, float]:
     ours = system in OURS
-    first, *others = [_process(model, system, AT_MOST if k == 0 else 0.0) for k in range(3 if ours else 1)]
+    first, *others = [_process(model, system, AT_MOST if k == 0 else 0.0) for k in range(N_COLD if ours else 1)]
     cold = statistics.median(figures["cold"] for figures, _ in (first, *others))
     again = {"again": first[1]} if ours else {}
     keys = ("sampling", "us / gradient", "ESS", "ESS / s", "ESS / 1000", "R-hat", "divergent")
