@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -263,6 +264,8 @@ class Writer:
             self._broken = True
             if not isinstance(error, OSError):
                 raise
+            if not self._arrays and self.contents is None:
+                raise StoreError(f"{self.root} cannot be made: {error}. Give another folder as store=.") from error
             raise StoreError(
                 f"{self.root} cannot be written: {error}. What was committed before is kept; when that is mended, "
                 "pb.resume(path, model) goes on from there."
@@ -394,10 +397,22 @@ class Writer:
 
     def _create(self) -> None:
         """Make a new store under another name, and give it its own when it is whole."""
-        import zarr
-
         root = self.root.with_name(f"{self.root.name}.{uuid.uuid4().hex}{PARTIAL}")
         root.mkdir(parents=True)
+        try:
+            self._fill(root)
+            os.rename(root, self.root)
+        except BaseException:
+            shutil.rmtree(root, ignore_errors=True)
+            raise
+        synchronise(self.root.parent)
+        for layout, shape in self._layouts():
+            self._arrays[layout.name] = Array(self.root, layout).open(shape, write=True)
+
+    def _fill(self, root: Path) -> None:
+        """Write all that a store has before the first draw."""
+        import zarr
+
         self._lock = Lock(root)
         zarr.create_group(zarr.storage.LocalStore(root), zarr_format=3)
         for layout, shape in self._layouts():
@@ -410,10 +425,6 @@ class Writer:
         write_whole(root / COMMIT, seal(self._commit(0.0, [None] * self._settings["chains"])))
         for path in root.rglob("*"):
             synchronise(path)
-        os.rename(root, self.root)
-        synchronise(self.root.parent)
-        for layout, shape in self._layouts():
-            self._arrays[layout.name] = Array(self.root, layout).open(shape, write=True)
 
     def _run_content(self) -> dict[str, Any]:
         """The content of ``run.json``."""

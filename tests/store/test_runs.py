@@ -442,6 +442,20 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_committed(tmp_path, monkey
     assert_same(quietly(pb.resume, path, Bell()), quietly(pb.nuts, Bell(), **options))
 
 
+def test_a_store_that_cannot_be_made_says_so_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"file/run\.zarr cannot be made: .* Give another folder as store="):
+        quietly(pb.nuts, Bell(), store=tmp_path / "file" / "run.zarr", draws=10, warmup=10, chains=1)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "write_whole", full)
+    with pytest.raises(StoreError, match=r"run\.zarr cannot be made: .*No space left"):
+        quietly(pb.nuts, Bell(), store=tmp_path / "run.zarr", draws=10, warmup=10, chains=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_state_of_another_version_is_read_but_not_continued(kept, monkeypatch):
     monkeypatch.setattr(chains, "state_layout", lambda: "another")
     with pytest.raises(StoreError, match=r"whose samplers keep their state in another way .* pb\.read_store reads it"):
