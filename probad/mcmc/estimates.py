@@ -13,24 +13,12 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.matrices import cholesky, dot, orthogonalise_rows, transposed_product
-from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DECISION, DENSE, FORM, GRADIENT, INVERSE_MASS, SCALE
+from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DECISION, DENSE, FORM, INVERSE_MASS, SCALE
 
 STAN_PRIOR = 5.0  # draws for which a small multiple of the unit matrix counts, as in Stan
 PRIOR = 1.0  # draws for which the unit matrix counts; 5 of them need 40 % more gradients where scales are far apart
 WORTHWHILE = 5.0  # elongation from which a dense metric pays although each step costs several times as much
 SMALLEST, LARGEST = 1e-20, 1e20  # of the elements of a diagonal inverse mass
-
-
-def start_from_gradient(rows, counts, metric, dim):
-    """The first metric: the inverse of the gradient's size, as if the start were one unit from the mode."""
-    for i in range(dim):
-        slope = abs(rows[GRADIENT * dim + i])
-        inverse_mass = 1.0
-        if slope > 0.0:
-            inverse_mass = min(max(1.0 / slope, 1e-10), 1e10)
-        adopt_variance(rows, inverse_mass, i, dim)
-    if counts[FORM] == DENSE:
-        make_dense(rows, metric, dim)
 
 
 def renew_metric(rows, counts, metric, draws, gradients, work, start, end, dim):
@@ -57,7 +45,8 @@ def renew_metric(rows, counts, metric, draws, gradients, work, start, end, dim):
             take_geometric_mean(metric, draws, gradients, work, start, end, dim)
         else:
             take_ratios(rows, work, dim)
-            if counts[DECISION] == end - 1:
+            first = counts[DECISION]
+            if first >= 0 and end > first and end <= 2 * (first + 1):
                 found = take_geometric_mean(metric, draws, gradients, work, start, end, dim)
                 if found and elongation(work, dim) > WORTHWHILE:
                     counts[FORM] = DENSE
@@ -67,15 +56,6 @@ def adopt_variance(rows, inverse_mass, i, dim):
     """Make a number the inverse mass of coordinate `i`."""
     rows[INVERSE_MASS * dim + i] = inverse_mass
     rows[SCALE * dim + i] = math.sqrt(inverse_mass)
-
-
-def make_dense(rows, metric, dim):
-    """Write the diagonal metric as a matrix."""
-    for i in range(dim):
-        for j in range(dim):
-            metric[i * dim + j] = 0.0
-        metric[i * dim + i] = rows[SCALE * dim + i]
-    transpose_factor(metric, dim)
 
 
 def transpose_factor(metric, dim):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.elliptical import elliptical_transition
-from probad.mcmc.estimates import renew_metric, start_from_gradient
+from probad.mcmc.estimates import renew_metric
 from probad.mcmc.microcanonical import mams_transition
 from probad.mcmc.static import hmc_transition
 from probad.mcmc.step_size import average_step_size, find_step_size, finish_step_size, restart_averaging
@@ -15,8 +15,10 @@ from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
     ADAPTATION,
     ALGORITHM,
+    ARRIVED,
     BY_DRAWS_AND_GRADIENTS,
     CHOSEN_ENERGY,
+    CLIMBING,
     DIVERGING,
     ELLIPTICAL,
     FINE,
@@ -40,6 +42,8 @@ from probad.mcmc.workspace import (
     SYMMETRIC_SUM,
     TREE_DEPTH,
 )
+
+CLIMB = 10.0  # rise of the log density over a window, in units of sqrt(dim), from which a chain is on its way
 
 
 def run_iterations(
@@ -89,7 +93,20 @@ def run_iterations(
             draws[iteration * dim + i] = rows[POSITION * dim + i]
         if iteration < counts[N_WARMUP]:
             status = adapt(
-                address, ctx, rows, scalars, counts, random, schedule, metric, draws, gradients, work, iteration, dim
+                address,
+                ctx,
+                rows,
+                scalars,
+                counts,
+                random,
+                schedule,
+                metric,
+                draws,
+                gradients,
+                statistics,
+                work,
+                iteration,
+                dim,
             )
         if status != FINE:
             return status
@@ -99,9 +116,8 @@ def run_iterations(
 
 
 def begin_warmup(address, ctx, rows, scalars, counts, random, metric, dim):
-    """Find a metric and a step size to start with; returns the status of `find_step_size`."""
-    if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS:
-        start_from_gradient(rows, counts, metric, dim)
+    """Find a step size to start with; returns the status of `find_step_size`."""
+    counts[CLIMBING] = 1
     return look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim)
 
 
@@ -127,12 +143,28 @@ def look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim)
     return status
 
 
+def climbs(statistics, start, end, dim):
+    """Whether the chain is on its way to the posterior between two iterations, so that they tell a slope, not a shape.
+
+    It is if the log density rises by more than it varies there, which for a normal distribution is sqrt(dim / 2).
+    """
+    third = (end - start) // 3
+    if third < 1:
+        return False
+    rise = 0.0
+    for k in range(third):
+        rise = rise + statistics[(end - 1 - k) * N_STATISTICS] - statistics[(start + k) * N_STATISTICS]
+    return rise / float(third) > CLIMB * math.sqrt(float(dim))
+
+
 def mean_acceptance(scalars, counts):
     """Acceptance statistic of the transition, averaged over its steps."""
     return scalars[ACCEPTANCE_SUM] / float(max(1, counts[N_STEPS]))
 
 
-def adapt(address, ctx, rows, scalars, counts, random, schedule, metric, draws, gradients, work, iteration, dim):
+def adapt(
+    address, ctx, rows, scalars, counts, random, schedule, metric, draws, gradients, statistics, work, iteration, dim
+):
     """Learn from the transition that has just been made; returns the status of `find_step_size`."""
     status = FINE
     if counts[ALGORITHM] == ELLIPTICAL:  # there is nothing to learn
@@ -143,7 +175,13 @@ def adapt(address, ctx, rows, scalars, counts, random, schedule, metric, draws, 
         for i in range(dim):
             gradients[iteration * dim + i] = rows[GRADIENT * dim + i]
         if start >= 0:
-            renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
+            start = max(start, counts[ARRIVED])
+            counts[CLIMBING] = 0
+            if climbs(statistics, start, iteration, dim):
+                counts[CLIMBING] = 1
+                counts[ARRIVED] = iteration + 1
+            else:
+                renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
     else:
         if counts[ALGORITHM] == METROPOLIS:
             adapt_walking_step(scalars, counts, mean_acceptance(scalars, counts))

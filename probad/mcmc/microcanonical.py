@@ -15,7 +15,7 @@ import math
 from probad.mcmc.integrators import note_energy_error
 from probad.mcmc.intrinsics import evaluate
 from probad.mcmc.metrics import drift, kick
-from probad.mcmc.proposal import accepts, begin_statistics
+from probad.mcmc.proposal import accepts, begin_statistics, step_limit
 from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.rows import copy_row, squared_norm
 from probad.mcmc.workspace import (
@@ -106,7 +106,8 @@ def number_of_isokinetic_steps(scalars, counts, random, dim):
     """Steps of one path, whose length is drawn from (1 - j, 1 + j) times the mean, in lengths of a normal vector."""
     stretch = 1.0 + scalars[JITTER] * (2.0 * uniform(random) - 1.0)
     length = stretch * scalars[TRAJECTORY_LENGTH] * math.sqrt(float(dim))
-    return max(1, int(min(length / scalars[STEP_SIZE], float(counts[MAX_STEPS])) + 0.5))
+    limit = step_limit(counts, GRADIENTS_PER_STEP * counts[MAX_STEPS]) // GRADIENTS_PER_STEP
+    return max(1, int(min(length / scalars[STEP_SIZE], float(limit)) + 0.5))
 
 
 def mams_transition(address, ctx, rows, scalars, counts, random, metric, dim):

@@ -8,15 +8,32 @@ from probad.mcmc.integrators import FAR, note_acceptance
 from probad.mcmc.random import uniform
 from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
+    ADAPTATION,
+    BY_DRAWS_AND_GRADIENTS,
     CHOSEN_ENERGY,
+    CLIMBING,
     DIVERGING,
+    ITERATION,
     MAX_ENERGY_ERROR,
     N_STEPS,
+    N_WARMUP,
     SATURATED,
     START_ENERGY,
     SYMMETRIC_SUM,
     TREE_DEPTH,
 )
+
+# steps of a trajectory in the first tenth of a warm-up by draws and gradients: on the way to the posterior, and there
+EARLY, CLIMBING_STEPS, EARLY_STEPS = 10, 128, 32
+
+
+def step_limit(counts, limit):
+    """How many steps a trajectory may have: few at first, when a metric that is far off asks for many."""
+    if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS and counts[ITERATION] * EARLY < counts[N_WARMUP]:
+        if counts[CLIMBING] != 0:
+            return min(limit, CLIMBING_STEPS)
+        return min(limit, EARLY_STEPS)
+    return limit
 
 
 def begin_statistics(scalars, counts, energy):

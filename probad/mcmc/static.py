@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.integrators import leapfrog, note_energy_error, total_energy
-from probad.mcmc.proposal import accepts, begin_statistics
+from probad.mcmc.proposal import accepts, begin_statistics, step_limit
 from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.rows import copy_row
 from probad.mcmc.workspace import (
@@ -46,7 +46,7 @@ def number_of_steps(scalars, counts, random):
         stretch = 1.0 + scalars[JITTER] * (2.0 * uniform(random) - 1.0)
     length = scalars[TRAJECTORY_LENGTH]
     if length > 0.0:
-        steps = min(stretch * length / scalars[STEP_SIZE], float(counts[MAX_STEPS]))
+        steps = min(stretch * length / scalars[STEP_SIZE], float(step_limit(counts, counts[MAX_STEPS])))
     else:
         steps = stretch * float(counts[MAX_STEPS])
     return max(1, int(steps + 0.5))

@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.integrators import FAR, leapfrog, note_acceptance, note_energy_error, total_energy
-from probad.mcmc.proposal import begin_statistics
+from probad.mcmc.proposal import begin_statistics, step_limit
 from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.rows import add_row, along_sum, copy_row
 from probad.mcmc.workspace import (
-    ADAPTATION,
     BEGIN,
-    BY_DRAWS_AND_GRADIENTS,
     CANDIDATE_ENERGY,
     CANDIDATE_GRADIENT,
     CANDIDATE_LOGP,
@@ -30,7 +28,6 @@ from probad.mcmc.workspace import (
     FAILED,
     FINE,
     GRADIENT,
-    ITERATION,
     LEFT_GRADIENT,
     LEFT_MOMENTUM,
     LEFT_POSITION,
@@ -39,7 +36,6 @@ from probad.mcmc.workspace import (
     MAX_TREE_DEPTH,
     MOMENTUM,
     N_STEPS,
-    N_WARMUP,
     NEAR_MOMENTUM,
     POSITION,
     RHO,
@@ -59,7 +55,6 @@ from probad.mcmc.workspace import (
     WALK_LOGP,
 )
 
-EARLY, EARLY_DEPTH = 10, 5  # the first tenth of a warm-up by draws and gradients has at most 31 steps per trajectory
 GROWN, TURNED, DIVERGED, BROKEN, HALTED = 0, 1, 2, 3, 4  # what can become of a subtree
 
 
@@ -224,13 +219,6 @@ def choose_between_halves(rows, scalars, random, dim):
     scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], new)
 
 
-def depth_limit(counts):
-    """How often the trajectory may be doubled: seldom at first, when a metric that is far off asks for long ones."""
-    if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS and counts[ITERATION] * EARLY < counts[N_WARMUP]:
-        return min(counts[MAX_TREE_DEPTH], EARLY_DEPTH)
-    return counts[MAX_TREE_DEPTH]
-
-
 def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
     """One transition of the chain: draw a momentum, grow a trajectory, move to a state chosen from it.
 
@@ -242,9 +230,9 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
         FINE, FAILED or STOPPED; the statistics of the transition are left in `scalars` and `counts`.
     """
     begin_trajectory(rows, scalars, counts, random, dim)
-    limit = depth_limit(counts)
+    limit = step_limit(counts, 1 << counts[MAX_TREE_DEPTH])
     growing = True
-    while growing and counts[TREE_DEPTH] < limit:
+    while growing and (2 << counts[TREE_DEPTH]) <= limit:
         if goes_right(random):
             far = LEFT_MOMENTUM
             copy_row(rows, RIGHT_MOMENTUM, NEAR_MOMENTUM, dim)

@@ -44,8 +44,9 @@ N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 4, 5, 6, 7  # of the present traject
 MAX_TREE_DEPTH, MAX_STEPS = 8, 9
 ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
-DECISION = 14  # iteration after which the metric becomes dense, if that is worth its cost
-N_COUNTS = 15
+DECISION = 14  # iteration from which to twice which the metric may become dense, if that is worth its cost; or -1
+CLIMBING, ARRIVED = 15, 16  # whether the chain is on its way to the posterior, and the first iteration after that
+N_COUNTS = 17
 
 NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL = 0, 1, 2, 3, 4  # values of ALGORITHM
 DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric
@@ -124,7 +125,7 @@ class Workspace:
     ):
         """A workspace for a chain over `dim` coordinates, with the unit metric.
 
-        With a `decision`, an iteration that renews the metric, a dense one stays diagonal till then.
+        With a `decision`, an iteration that renews the metric, a dense one is diagonal till then at least.
         """
         n_iterations = n_draws + len(schedule)
         counts = np.zeros(N_COUNTS, np.int64)
@@ -140,7 +141,7 @@ class Workspace:
             schedule=schedule,
             metric=np.zeros(1) if identity is None else np.concatenate([identity, identity]),
             draws=np.empty((n_iterations, dim)),
-            gradients=np.empty((len(schedule) if adaptation == BY_DRAWS_AND_GRADIENTS else 1, dim)),
+            gradients=np.zeros((len(schedule) if adaptation == BY_DRAWS_AND_GRADIENTS else 1, dim)),
             statistics=np.empty((n_iterations, N_STATISTICS)),
             work=np.empty(11 * dim + (3 * dim * dim if form == DENSE else 0)),
         )

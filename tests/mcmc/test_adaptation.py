@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from probad.mcmc import NUTS, estimates, matrices, sample_chains
+from probad.mcmc import NUTS, estimates, kernel, matrices, sample_chains
 from probad.mcmc import workspace as w
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.random import stream
@@ -185,14 +185,38 @@ def test_a_matrix_that_is_not_positive_definite_has_no_factor():
     assert matrices.cholesky([4.0], 0, 1)
 
 
-def test_the_first_metric_is_the_inverse_of_the_gradient():
-    space = make_space(
-        Gaussian(np.diag([1e-4, 1.0, 1e4])), NUTS(metric="dense"), position=[0.5, -2.0, 0.0], step_size=1.0
+def _table(lp):
+    """Statistics with a given log density, as the kernels see them."""
+    table = np.zeros((len(lp), w.N_STATISTICS))
+    table[:, 0] = lp
+    return table.ravel().tolist()
+
+
+def test_a_chain_climbs_as_long_as_its_log_density_rises_by_more_than_it_varies():
+    noise = np.sqrt(50.0) * np.random.default_rng(0).normal(size=30)
+    assert not kernel.climbs(_table(noise), 0, 30, 100)
+    assert not kernel.climbs(_table(noise + np.linspace(0.0, 60.0, 30)), 0, 30, 100)
+    assert kernel.climbs(_table(noise + np.linspace(0.0, 300.0, 30)), 0, 30, 100)
+    assert not kernel.climbs(_table(noise + np.linspace(300.0, 0.0, 30)), 0, 30, 100)
+    assert kernel.climbs(_table(np.where(np.arange(30) < 15, -1e9, noise)), 0, 30, 100)
+    assert not kernel.climbs(_table(np.where(np.arange(30) < 15, -1e9, noise)), 15, 30, 100)
+
+
+def test_a_start_far_away_does_not_spoil_the_metric():
+    """Where the curvature falls on the way: exponential walls, as of volatilities."""
+
+    class Walls(Gaussian):
+        def logp_and_grad(self, z):
+            e = np.exp(-z)
+            return float(-np.sum(e + z)), e - 1.0
+
+    density = Walls(np.eye(20))
+    result = sample_chains(
+        density, NUTS(metric="diag"), draws=400, warmup=400, chains=2, seed=1, init=np.full(20, -9.0)
     )
-    rows, _, counts, _, _, metric, *_ = memory = space.to_lists()
-    estimates.start_from_gradient(rows, counts, metric, 3)
-    space.take_back(*memory)
-    np.testing.assert_allclose(space.inverse_mass(), np.diag([2e-4, 0.5, 1.0]), rtol=1e-12)
+    scale = np.sqrt(result.inverse_mass)
+    np.testing.assert_allclose(scale, scale.mean(), rtol=0.4)
+    assert result.stats["n_steps"].mean() < 10
 
 
 @pytest.mark.parametrize(("correlation", "dense"), [(0.0, False), (0.995, True)])
@@ -203,7 +227,7 @@ def test_a_metric_becomes_dense_where_that_is_worth_it(correlation, dense):
     result = sample_chains(Gaussian(covariance), NUTS(), draws=50, warmup=300, chains=2, seed=1)
     assert result.inverse_mass.shape == ((2, dim, dim) if dense else (2, dim))
     variances = [np.diag(m) if dense else m for m in result.inverse_mass]
-    np.testing.assert_allclose(variances, 1.0, atol=0.7)
+    assert 0.3 < np.min(variances) <= np.max(variances) < 2.0
     smaller = sample_chains(Gaussian(covariance[:50, :50]), NUTS(), draws=5, warmup=100, chains=1, seed=1)
     assert smaller.inverse_mass.ndim == 3
 

@@ -308,8 +308,8 @@ def test_progress_tells_the_state_of_each_chain(cores, monkeypatch):
     sample_chains(
         Funnel(4),
         NUTS(),
-        draws=80,
-        warmup=80,
+        draws=400,
+        warmup=400,
         chains=2,
         seed=1,
         cores=cores,
@@ -318,10 +318,10 @@ def test_progress_tells_the_state_of_each_chain(cores, monkeypatch):
     for number in (0, 1):
         done = [c[1] for c in calls if c[0] == number]
         assert done == sorted(done)
-        assert done[-1] == 160
+        assert done[-1] == 800
         assert len(set(done)) > 2
-    assert {c[2] for c in calls} == {160}
-    assert all(c[3] == (c[1] < 80) for c in calls)
+    assert {c[2] for c in calls} == {800}
+    assert all(c[3] == (c[1] < 400) for c in calls)
     assert all(c[5] > 0 for c in calls)
 
 
