@@ -33,6 +33,7 @@ from probad.mcmc.workspace import (
     N_WARMUP,
     NUTS,
     POSITION,
+    SAME_METRIC,
     SATURATED,
     START_ENERGY,
     STEP_SIZE,
@@ -144,6 +145,7 @@ def adapt(address, ctx, rows, scalars, counts, random, schedule, metric, draws, 
             gradients[iteration * dim + i] = rows[GRADIENT * dim + i]
         if start >= 0:
             renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
+            counts[SAME_METRIC] = 0
     else:
         if counts[ALGORITHM] == METROPOLIS:
             adapt_walking_step(scalars, counts, mean_acceptance(scalars, counts))

@@ -45,7 +45,8 @@ MAX_TREE_DEPTH, MAX_STEPS = 8, 9
 ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
 DECISION = 14  # iteration after which the metric becomes dense, if that is worth its cost
-N_COUNTS = 15
+SAME_METRIC = 15  # step sizes averaged since the metric was learnt
+N_COUNTS = 16
 
 NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL = 0, 1, 2, 3, 4  # values of ALGORITHM
 DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric
