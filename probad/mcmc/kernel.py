@@ -35,6 +35,7 @@ from probad.mcmc.workspace import (
     N_WARMUP,
     NUTS,
     POSITION,
+    SAME_METRIC,
     SATURATED,
     START_ENERGY,
     STEP_SIZE,
@@ -182,6 +183,7 @@ def adapt(
                 counts[ARRIVED] = iteration + 1
             else:
                 renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
+                counts[SAME_METRIC] = 0
     else:
         if counts[ALGORITHM] == METROPOLIS:
             adapt_walking_step(scalars, counts, mean_acceptance(scalars, counts))

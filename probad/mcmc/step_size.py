@@ -22,6 +22,7 @@ from probad.mcmc.workspace import (
     RIGHT_GRADIENT,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
+    SAME_METRIC,
     STEP_SIZE,
     STOP,
     STOPPED,
@@ -39,18 +40,24 @@ def restart_averaging(scalars, counts):
     scalars[LOG_STEP_AVERAGE] = 0.0
     scalars[ACCEPTANCE_GAP] = 0.0
     counts[AVERAGED] = 0
+    counts[SAME_METRIC] = 0
 
 
 def average_step_size(scalars, counts, acceptance):
-    """One step of dual averaging towards the target acceptance (Hoffman and Gelman 2014, equation 6)."""
+    """One step of dual averaging towards the target acceptance (Hoffman and Gelman 2014, equation 6).
+
+    The average that draws will use begins anew with each metric, since a step that was right for the last metric may be
+    far too long for this one.
+    """
     counts[AVERAGED] = counts[AVERAGED] + 1
+    counts[SAME_METRIC] = counts[SAME_METRIC] + 1
     n = float(counts[AVERAGED])
     weight = 1.0 / (n + OFFSET)
     gap = (1.0 - weight) * scalars[ACCEPTANCE_GAP] + weight * (scalars[TARGET_ACCEPT] - acceptance)
     scalars[ACCEPTANCE_GAP] = gap
     log_step = scalars[LOG_STEP_CENTRE] - gap * math.sqrt(n) / GAMMA
     log_step = min(max(log_step, math.log(SMALLEST_STEP)), math.log(LARGEST_STEP))
-    share = math.pow(n, -DECAY)
+    share = math.pow(float(counts[SAME_METRIC]), -DECAY)
     scalars[LOG_STEP_AVERAGE] = share * log_step + (1.0 - share) * scalars[LOG_STEP_AVERAGE]
     scalars[STEP_SIZE] = math.exp(log_step)
 

@@ -46,7 +46,8 @@ ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
 DECISION = 14  # iteration from which to twice which the metric may become dense, if that is worth its cost; or -1
 CLIMBING, ARRIVED = 15, 16  # whether the chain is on its way to the posterior, and the first iteration after that
-N_COUNTS = 17
+SAME_METRIC = 17  # step sizes averaged since the metric was learnt
+N_COUNTS = 18
 
 NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL = 0, 1, 2, 3, 4  # values of ALGORITHM
 DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric

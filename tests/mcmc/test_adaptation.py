@@ -12,7 +12,7 @@ from probad.mcmc import NUTS, estimates, kernel, matrices, sample_chains
 from probad.mcmc import workspace as w
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.random import stream
-from probad.mcmc.step_size import average_step_size, find_step_size, restart_averaging
+from probad.mcmc.step_size import average_step_size, find_step_size, finish_step_size, restart_averaging
 from probad.mcmc.windows import STEP_ONLY, overlapping_schedule, stan_schedule
 from tests.mcmc.reference import DualAveraging, stan_windows
 from tests.mcmc.run import make_space
@@ -70,6 +70,18 @@ def test_dual_averaging_is_stans():
         assert scalars[w.STEP_SIZE] == pytest.approx(step, rel=1e-12)
         assert math.exp(scalars[w.LOG_STEP_AVERAGE]) == pytest.approx(average, rel=1e-12)
     assert math.exp(-average) == pytest.approx(0.7, abs=0.05)
+
+
+def test_the_step_of_the_draws_is_right_for_the_last_metric():
+    scalars, counts = [0.0] * w.N_SCALARS, [0] * w.N_COUNTS
+    scalars[w.STEP_SIZE], scalars[w.TARGET_ACCEPT] = 1.0, 0.8
+    restart_averaging(scalars, counts)
+    for right, n in ((20.0, 850), (1.0, 150)):  # a metric 20 times too short for most of the warm-up
+        counts[w.SAME_METRIC] = 0
+        for _ in range(n):
+            average_step_size(scalars, counts, math.exp(math.log(0.8) * scalars[w.STEP_SIZE] / right))
+    finish_step_size(scalars, counts)
+    assert scalars[w.STEP_SIZE] == pytest.approx(1.0, rel=0.2)
 
 
 @pytest.mark.parametrize("target", [0.6, 0.8, 0.95])
