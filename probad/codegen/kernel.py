@@ -152,7 +152,7 @@ def _compile(fn: Callable, arg_types: tuple[str, ...], cache: bool) -> Kernel:
 
     symbols = {f"{C_PREFIX}{name}": address for name in C_FUNCTIONS if (address := llvm.c_address(name))}
     native = llvm.compile_module(
-        text, level=LEVEL, symbols=symbols, cache=cache, key=_identity(fn, arg_types), pack=True
+        text, level=LEVEL, symbols=symbols, cache=cache, key=_identity(fn, arg_types), pack=True, unroll=False
     )
     return Kernel(fn.__name__, arg_types, native)
 

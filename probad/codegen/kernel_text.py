@@ -35,6 +35,7 @@ DECLARES = (
     "declare i64 @llvm.abs.i64(i64, i1)",
     "declare i64 @llvm.fptosi.sat.i64.f64(double)",
 )
+SHORT = 40  # lines of functions that may become part of their callers: more makes much code and no speed
 FLOAT_OPERATION = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
 INT_OPERATION = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
@@ -110,7 +111,8 @@ class _Emitter:
         if self.open:
             self.end("ret void" if f.returns == "none" else "unreachable")
         arguments = ", ".join(f"{_of(kind)} %a{i}" for i, kind in enumerate(f.arguments.values()))
-        head = f'define internal {_of(f.returns)} @"{f.name}"({arguments}) nounwind {{\nentry:'
+        stays = " noinline" if len(self.lines) > SHORT else ""
+        head = f'define internal {_of(f.returns)} @"{f.name}"({arguments}) nounwind{stays} {{\nentry:'
         return "\n".join((head, *self.lines, "}\n"))
 
     # --- lines --------------------------------------------------------------------------------------------------

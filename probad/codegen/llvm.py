@@ -115,6 +115,7 @@ def compile_module(
     key: str | None = None,
     vectorize: bool = True,
     pack: bool = False,
+    unroll: bool = True,
 ) -> Native:
     """Machine code of a module in this process.
 
@@ -134,6 +135,8 @@ def compile_module(
         Whether LLVM looks for loops to vectorise.
     pack : bool
         Whether it looks for equal operations in straight-line code to make vectors of. That is slow for long code.
+    unroll : bool
+        Whether it repeats the bodies of loops. That makes twice the code, and pays where sums are single loops.
 
     Returns
     -------
@@ -149,10 +152,10 @@ def compile_module(
         entry = payload = None
         if cache:
             identity = (key,) if key is not None else (_text(text), "text")
-            entry = _cache_key(*identity, *target(), level, vectorize, pack, *sorted(symbols))
+            entry = _cache_key(*identity, *target(), level, vectorize, pack, unroll, *sorted(symbols))
             payload = objects.load(entry)
         if payload is None:
-            payload = _build(_text(text), target(), level, vectorize, pack)
+            payload = _build(_text(text), target(), level, vectorize, pack, unroll)
             if entry is not None:
                 objects.store(entry, payload)
         return _link(payload, symbols)
@@ -167,7 +170,7 @@ def assembly(text: str, *, target: Target, level: int = 1, vectorize: bool = Tru
         If the text is not valid, or this build of LLVM does not know the processor.
     """
     with _LOCK:
-        module, machine = _optimized(text, target, level, vectorize, False)
+        module, machine = _optimized(text, target, level, vectorize, False, True)
         return machine.emit_assembly(module)
 
 
@@ -183,7 +186,7 @@ def _cache_key(*parts) -> str:
     return objects.key(_FORMAT, __version__, llvmlite_version, llvm.llvm_version_info, *parts)
 
 
-def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: bool):
+def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: bool, unroll: bool):
     """The module after LLVM's passes, and the machine to emit it."""
     llvm = _binding()
     if processor.triple != _host().triple:
@@ -202,15 +205,16 @@ def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: 
     options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.slp_vectorization = pack
     options.loop_vectorization = vectorize
-    options.loop_interleaving = vectorize
+    options.loop_interleaving = vectorize and unroll
+    options.loop_unrolling = unroll
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return module, machine
 
 
-def _build(text: str, processor: Target, level: int, vectorize: bool, pack: bool) -> bytes:
+def _build(text: str, processor: Target, level: int, vectorize: bool, pack: bool, unroll: bool) -> bytes:
     """An object file, behind a line with the names that it defines and needs."""
-    module, machine = _optimized(text, processor, level, vectorize, pack)
+    module, machine = _optimized(text, processor, level, vectorize, pack, unroll)
     needed = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
     needed += [v.name for v in module.global_variables if v.is_declaration]
     defined = [f.name for f in module.functions if not f.is_declaration and f.linkage.name == "external"]
