@@ -18,6 +18,8 @@ MOST_RUNS = 5
 
 def main(system: str, model: str, start: float, at_most: float) -> dict[str, float]:
     """Figures of the first run from the start of the process, and medians of the further ones."""
+    if SYSTEMS[system].package != "probad":
+        start += _import_of_models()
     sample = SYSTEMS[system].sample_model(model)
     draws = sample(1)
     least_ess(draws.values)
@@ -32,6 +34,15 @@ def main(system: str, model: str, start: float, at_most: float) -> dict[str, flo
     if rows:
         figures |= {key: statistics.median(row[key] for row in rows) for key in rows[0]}
     return figures
+
+
+def _import_of_models() -> float:
+    """Seconds of what a peer needs probad for: the data of the models, and figures of draws. They are not counted."""
+    begin = time.perf_counter()
+    import models  # noqa: F401
+    import probad.convergence  # noqa: F401
+
+    return time.perf_counter() - begin
 
 
 def _figures(draws: Draws) -> dict[str, float]:

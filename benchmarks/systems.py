@@ -122,22 +122,22 @@ def _sample_fn(model, function: str, options: dict) -> SampleFn:
 
 # --- figures ---------------------------------------------------------------------------------------------------------
 def least_ess(values: dict[str, np.ndarray]) -> float:
-    """The smallest bulk effective sample size of all entries of all variables."""
-    return min(float(np.min(ess)) for ess in _by_variable("ess", values, method="bulk"))
+    """The smallest bulk effective sample size of all entries of all variables; see `_of_all`."""
+    from probad.convergence import bulk_effective_sample_size
+
+    return float(np.min(_of_all(bulk_effective_sample_size, values)))
 
 
 def largest_r_hat(values: dict[str, np.ndarray]) -> float:
-    """The largest R-hat of all entries of all variables."""
-    return max(float(np.max(r_hat)) for r_hat in _by_variable("rhat", values))
+    """The largest R-hat of all entries of all variables; see `_of_all`."""
+    from probad.convergence import r_hat
+
+    return float(np.max(_of_all(r_hat, values)))
 
 
-def _by_variable(function: str, values: dict[str, np.ndarray], **options) -> list[np.ndarray]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ArviZ 0.2x announces 1.x
-        import arviz as az
-
-    result = getattr(az, function)(az.convert_to_dataset(values), **options)
-    return [result[name].values for name in values]
+def _of_all(figure: Callable[[np.ndarray], np.ndarray], values: dict[str, np.ndarray]) -> np.ndarray:
+    """A figure of all draws, by probad's functions for all systems: they are ArviZ's, whose import takes a second."""
+    return np.concatenate([figure(np.reshape(x, (*x.shape[:2], -1))) for x in map(np.asarray, values.values())])
 
 
 def timed(call: Callable[[], object]) -> tuple[object, float]:

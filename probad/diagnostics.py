@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probad.convergence import ranks
 from probad.errors import SamplingWarning
 from probad.output import count_not_finite, element_name, group_names, summary_statistics
 
@@ -162,8 +163,6 @@ def _concentrations(post, diverging: np.ndarray) -> list[_Concentration]:
 
     Ranks are the same on the constrained and the unconstrained scale.
     """
-    from scipy.stats import rankdata  # slow to import, and needed only here
-
     data, where = post["posterior"], diverging.ravel()
     n_in, n_out = int(where.sum()), int((~where).sum())
     if n_in < MIN_DIVERGENT or n_out < MIN_DIVERGENT:
@@ -178,7 +177,7 @@ def _concentrations(post, diverging: np.ndarray) -> list[_Concentration]:
             x = values[(slice(None), slice(None), *index)].ravel()
             if not np.isfinite(x).all() or np.ptp(x) == 0:
                 continue
-            area = float((rankdata(x)[where].mean() - (n_in + 1) / 2) / n_out)
+            area = float((ranks(x[:, None])[where].mean() - (n_in + 1) / 2) / n_out)
             if abs(area - 0.5) > max(MIN_SHIFT, MIN_Z * error):
                 inside, outside = float(np.median(x[where])), float(np.median(x[~where]))
                 name = element_name(post, variable, index)

@@ -497,6 +497,7 @@ def as_density(model, function: str = "nuts", gradient="reverse") -> LogDensity:
 
 def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=None, executor=None, **keep):
     """Run chains, keep them, convert them, and say what is wrong with them to the caller of the public function."""
+    output.prepare()
     seed = _seed(seed)
     if isinstance(init, str) and init == "map":
         check_count("chains", counts["chains"], 1, None)

@@ -6,22 +6,31 @@ groups; what this module returns is whatever ``import arviz`` works with.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from probad.convergence import bulk_effective_sample_size, r_hat, tail_effective_sample_size
 from probad.version import __version__
+
+FIGURES = {"ess_bulk": bulk_effective_sample_size, "ess_tail": tail_effective_sample_size, "r_hat": r_hat}
+FEWEST_DRAWS = 4  # that ArviZ takes figures from
+BLOCK = 200  # elements that are looked at together, so that memory stays small
 
 # Groups whose arrays have no chain and draw axes.
 WITHOUT_DRAWS = ("observed_data", "constant_data", "predictions_constant_data")
 
 
 def import_arviz():
-    """ArviZ, imported when it is first needed: it takes a second."""
+    """ArviZ, imported when it is first needed: it takes a second and more."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 0.2x announces 1.x on import; that is not the user's concern here
         import arviz
@@ -29,9 +38,37 @@ def import_arviz():
     return arviz
 
 
-def is_classic(az) -> bool:
+@cache
+def is_classic() -> bool:
     """Whether this ArviZ is of the generation of InferenceData."""
-    return int(az.__version__.partition(".")[0]) < 1
+    return int(metadata.version("arviz").partition(".")[0]) < 1
+
+
+def prepare() -> None:
+    """Begin to import in a thread what a result will need, while a model is read and sampled.
+
+    ArviZ 0.2x itself is left for later: it warns on import, and filters of warnings are those of all threads.
+    """
+    threading.Thread(target=_import_parts, name="import ArviZ", daemon=True).start()
+
+
+def _import_parts() -> None:
+    with contextlib.suppress(ImportError):  # whoever needs it will say so
+        if is_classic():
+            import matplotlib.pyplot  # noqa: F401
+            import scipy.stats  # noqa: F401
+            import xarray  # noqa: F401
+        else:
+            _converter()({"posterior": {"x": np.zeros((1, 1))}})  # xarray imports more when it is first used
+
+
+def _converter():
+    """The function ``from_dict`` of this ArviZ; of ArviZ 1.x without its plots and statistics, which take a second."""
+    if is_classic():
+        return import_arviz().from_dict
+    from arviz_base import from_dict
+
+    return from_dict
 
 
 def to_arviz(
@@ -59,7 +96,7 @@ def to_arviz(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    az = import_arviz()
+    from_dict = _converter()
     groups = {group: dict(arrays) for group, arrays in groups.items() if arrays}
     names = {name for arrays in groups.values() for name in arrays}
     dims = {name: list(axes) for name, axes in dims.items() if name in names and axes}
@@ -67,10 +104,10 @@ def to_arviz(
     coords = {name: _labels(values) for name, values in coords.items() if name in used}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ArviZ doubts results with more chains than draws
-        if is_classic(az):
-            result = az.from_dict(**groups, coords=coords, dims=dims, save_warmup=True)
+        if is_classic():
+            result = from_dict(**groups, coords=coords, dims=dims, save_warmup=True)
         else:
-            result = az.from_dict(groups, coords=coords, dims=dims, save_warmup=True)
+            result = from_dict(groups, coords=coords, dims=dims, save_warmup=True)
     stamp = {"inference_library": "probad", "inference_library_version": __version__, "created_at": _now()}
     plain = {name: _storable(value) for name, value in attrs.items() if value is not None}
     for group in groups:
@@ -108,7 +145,7 @@ def add_unconstrained(result, draws: np.ndarray, names: Sequence[str], attrs: Ma
         dims={"z": ("coordinate",)},
         attrs=attrs,
     )["posterior"]
-    if is_classic(import_arviz()):
+    if is_classic():
         result.add_groups({group: alone}, warn_on_custom_groups=False)
     else:
         result[group] = alone
@@ -192,22 +229,25 @@ def count_not_finite(result) -> dict[str, np.ndarray]:
 def summary_statistics(result) -> dict[str, dict[str, np.ndarray]]:
     """Bulk and tail effective sample size and R-hat of every variable of the posterior, by statistic and name.
 
-    Elements that are not finite in all draws count as constant: ArviZ would write to a log of its own about them. With
-    one chain there is no R-hat.
+    Elements that are not finite in all draws count as constant. With one chain there is no R-hat, and of less than
+    four draws nothing is known.
     """
-    az = import_arviz()
     data = result["posterior"]
-    data = data.to_dataset() if hasattr(data, "to_dataset") else data
-    data = data.assign({name: data[name].where(n == 0, 0.0) for name, n in count_not_finite(result).items()})
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        tables = {
-            "ess_bulk": az.ess(data, method="bulk"),
-            "ess_tail": az.ess(data, method="tail"),
-        }
-        if data.sizes["chain"] > 1:
-            tables["r_hat"] = az.rhat(data)
-    return {key: {str(n): np.asarray(t[n].values) for n in data.data_vars} for key, t in tables.items()}
+    bad = count_not_finite(result)
+    found: dict[str, dict[str, np.ndarray]] = {"ess_bulk": {}, "ess_tail": {}, "r_hat": {}}
+    for name in map(str, data.data_vars):
+        values = np.asarray(data[name].values, float)
+        if name in bad:
+            values = np.where(bad[name] == 0, values, 0.0)
+        n_chains, n, *shape = values.shape
+        flat = values.reshape(n_chains, n, -1)
+        blocks = [flat[..., k : k + BLOCK] for k in range(0, flat.shape[2], BLOCK)] if n >= FEWEST_DRAWS else []
+        for key, function in FIGURES.items():
+            figures = np.concatenate([function(block) for block in blocks]) if blocks else np.full(shape, np.nan)
+            found[key][name] = figures.reshape(shape)
+    if data.sizes["chain"] == 1:
+        del found["r_hat"]
+    return found
 
 
 def _labels(values):

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from probad.convergence import effective_sample_size
 from probad.errors import ArgumentError
 from probad.mcmc import workspace
-from probad.mcmc.efficiency import worst_efficiency
 from probad.mcmc.settings import HMC, MAMS, NUTS, Algorithm, check_count
 from probad.mcmc.step_size import restart_averaging
 from probad.mcmc.windows import STEP_ONLY, overlapping_schedule
@@ -199,3 +199,23 @@ def _switch(space: Workspace, algorithm: Algorithm) -> None:
     algorithm.write_to(space)
     restart_averaging(space.scalars, space.counts)
     space.scalars[workspace.LOG_STEP_CENTRE] = math.log(space.scalars[workspace.STEP_SIZE])
+
+
+def worst_efficiency(draws: np.ndarray, n_gradients: float) -> float:
+    """Smallest effective sample size of any coordinate and of its squared deviation, per gradient.
+
+    Parameters
+    ----------
+    draws : (n_chains, n_draws, dim) array
+    n_gradients : float
+        What they took.
+
+    Returns
+    -------
+    float
+        A coordinate that does not move counts as one draw.
+    """
+    squares = (draws - draws.mean(axis=(0, 1))) ** 2
+    if not np.ptp(draws, axis=(0, 1)).all():
+        return 1.0 / n_gradients
+    return float(min(effective_sample_size(draws).min(), effective_sample_size(squares).min()) / n_gradients)

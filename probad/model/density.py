@@ -17,6 +17,7 @@ from probad.model.effects import FACTOR, SAMPLE, Interpreter, Site
 from probad.model.explain import explain_point
 from probad.model.layout import Layout, SiteInfo
 from probad.model.prior import normal_prior
+from probad.model.values import values_at
 from probad.numerics import as_array
 
 Run = Callable[[Interpreter], Any]
@@ -192,18 +193,16 @@ class ModelDensity(FunctionDensity):
     def constrain(self, z) -> dict[str, np.ndarray]:
         """Values of latent and deterministic variables; see `LogDensity.constrain`.
 
-        The model is run once per point, unless it has neither deterministic sites nor supports that move.
+        The model is run once per point, natively if there are many, unless it has neither deterministic sites nor
+        supports that move.
         """
         z = self._points(z)
         with np.errstate(all="ignore"):
             if self._vectorised:
                 return {s.name: _map(s, z) for s in self._layout.sites.values() if s.index is not None}
-            lead = z.shape[:-1]
-            values = {v.name: np.full(lead + v.shape, np.nan) for v in self.variables}
-            for i in np.ndindex(lead):
-                for name, value in self._values_at(z[i]).items():
-                    values[name][i] = value
-        return values
+            shapes = {v.name: v.shape for v in self.variables}
+            found = values_at(self._values_at, shapes, z.reshape(-1, self.dim))
+        return {name: values.reshape(z.shape[:-1] + shapes[name]) for name, values in found.items()}
 
     def _values_at(self, z: np.ndarray) -> dict[str, Any]:
         record = Constrain(self._layout, z.copy())

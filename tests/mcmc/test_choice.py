@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from probad.convergence import effective_sample_size
 from probad.density import LogDensity
 from probad.errors import ArgumentError
 from probad.mcmc import Choice, chains, sample_chains
-from probad.mcmc.choice import curvature_range
+from probad.mcmc.choice import curvature_range, worst_efficiency
 from probad.mcmc.random import stream
 from tests.mcmc.scores import moment_scores
 from tests.mcmc.targets import Funnel, Gaussian
@@ -88,3 +89,19 @@ def test_the_curvature_of_a_normal_is_one(metric, dim):
     for space in spaces:
         space.draws[:] = 1.0
     assert curvature_range(spaces, 0, 500) == (-np.inf, np.inf)
+
+
+def test_slow_second_moments_count():
+    """Chains that swing from side to side at a radius that changes slowly."""
+    rng = np.random.default_rng(0)
+    log_radius = np.zeros((4, 1000, 1))
+    for i in range(1, 1000):
+        log_radius[:, i] = 0.98 * log_radius[:, i - 1] + 0.2 * rng.normal(size=(4, 1))
+    x = np.exp(0.5 * log_radius) * np.where(np.arange(1000) % 2, 1.0, -1.0)[:, None]
+    assert worst_efficiency(x, 4000.0) < 0.1 * effective_sample_size(x).min() / 4000.0
+
+
+def test_a_coordinate_that_does_not_move_counts_as_one_draw():
+    x = np.random.default_rng(0).normal(size=(2, 50, 2))
+    x[..., 0] = 3.0
+    assert worst_efficiency(x, 100.0) == 0.01
