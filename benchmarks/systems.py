@@ -66,7 +66,7 @@ SYSTEMS: dict[str, System] = {
     "probad nuts": _probad("nuts"),
     "probad nuts, diag": _probad("nuts", metric="diag"),
     "probad nuts, low-rank": _probad("nuts", metric="low-rank"),
-    "probad nuts, Stan's warm-up": _probad("nuts", metric="diag", adaptation="stan"),
+    "probad nuts, Stan's warm-up": _probad("nuts", metric="diag", adaptation="stan", target_accept=0.8),
     "probad hmc, random length": _probad("hmc", jitter=1.0),
     "probad mams": _probad("mams"),
     "nutpie": System("benchmarks.peers_nutpie", "nutpie", {}),

@@ -80,7 +80,7 @@ def test_the_attributes_say_how_it_was_made(post):
     attrs = post["posterior"].attrs
     assert attrs["inference_library"] == "probad"
     assert attrs["inference_library_version"] == pb.__version__
-    assert (attrs["seed"], attrs["draws"], attrs["target_accept"]) == (1, 150, 0.8)
+    assert (attrs["seed"], attrs["draws"], attrs["target_accept"]) == (1, 150, 0.75)
     assert attrs["sampling_time"] > 0
 
 

@@ -44,6 +44,7 @@ class Choice(Algorithm):
         As for `Algorithm`; `target_accept` is that of NUTS, and the metric is learnt from draws and gradients.
     """
 
+    target_accept: float = 0.75
     max_tree_depth: int = 10
 
     code: ClassVar[int] = workspace.NUTS

@@ -24,7 +24,7 @@ from probad.mcmc.workspace import (
 )
 
 # steps of a trajectory in the first tenth of a warm-up by draws and gradients: on the way to the posterior, and there
-EARLY, CLIMBING_STEPS, EARLY_STEPS = 10, 128, 32
+EARLY, CLIMBING_STEPS, EARLY_STEPS = 10, 16, 16
 
 
 def step_limit(counts, limit):

