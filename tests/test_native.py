@@ -151,6 +151,26 @@ def test_a_random_number_is_noticed_at_once():
         _evaluate_often(density, 3)
 
 
+def test_what_overflows_in_python_alone_is_no_change():
+    """Compiled code has the stable form of a sum of exponentials; far out the function as it is written has none."""
+    setting = {"scale": 1.0}
+
+    def logp(z):
+        return -setting["scale"] * np.log(np.exp(z[0]) + np.exp(z[1])) - z[1] ** 2
+
+    density = compiled(logp, 2)
+    check(density, [1.0, 2.0])
+    with np.errstate(all="ignore"):
+        assert logp(np.array([900.0, 1.0])) == -np.inf
+        for _ in range(2000):
+            got, _ = density.logp_and_grad([900.0, 1.0])
+        assert got == pytest.approx(-901.0)
+        setting["scale"] = 2.0
+        with pytest.raises(StaleTraceError, match="changed since"):
+            for _ in range(200_000):
+                density.logp_and_grad([900.0, 1.0])
+
+
 def test_a_test_of_types_sees_what_the_tape_sees():
     density = compiled(lambda z: -(z[0] ** 2) if isinstance(z[0], float) else -2 * z[0] ** 2, 1)
     check(density, [1.3])  # both are traced, and neither is a float

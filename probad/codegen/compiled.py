@@ -105,7 +105,7 @@ class CompiledDensity:
     """
 
     def __init__(self, fn: Callable, evaluate: Callable, start: np.ndarray):
-        self._fn, self.evaluate, self.dim = fn, evaluate, len(start)
+        self._fn, self.evaluate, self.start, self.dim = fn, evaluate, start.copy(), len(start)
         self._lock = threading.RLock()
         self.traces: list[Trace] = []
         self.n_checks = 0  # by all threads
@@ -244,18 +244,34 @@ class Worker:
         n = self._compiled.n_checks
         later = min(CHECK_AFTER * 4 ** max(0, n - FIRST_CHECKS), CHECK_RARELY)
         self._table.check_after(1 if n < FIRST_CHECKS else int(self._random.integers(1, 2 * later)))
-        logp, grad = self._compiled.evaluate(point)
-        got, slope = float(_array(value, 1)[0]), _array(result, len(point))
-        if status == NOT_FINITE:
-            if np.isfinite(logp):
-                raise _stale("log density", got, logp, point)
+        difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, len(point)))
+        if difference is None:
             return
+        what, compiled, tape = difference
+        if np.isfinite(compiled) and np.isfinite(tape):
+            raise _stale(what, compiled, tape, point)
+        # far out rounding may leave one of two right programs without a number: has the function itself changed?
+        start, number, slope = self._compiled.start.copy(), np.empty(1), np.empty(len(point))
+        status, _ = self._native(start.ctypes.data, number.ctypes.data, slope.ctypes.data)
+        if status not in (OK, NOT_FINITE) or self._difference(start, status, float(number[0]), slope) is not None:
+            raise _stale(what, compiled, tape, point)
+
+    def _difference(
+        self, point: np.ndarray, status: int, got: float, slope: np.ndarray
+    ) -> tuple[str, float, float] | None:
+        """What compiled code and tape do not agree about, with their answers."""
+        logp, grad = self._compiled.evaluate(point)
+        if status == NOT_FINITE and not np.isfinite(logp):
+            return None
+        if status == NOT_FINITE:
+            return "log density", np.nan, logp
         if not _close(got, logp, SAME_VALUE * (1 + abs(logp))):
-            raise _stale("log density", got, logp, point)
+            return "log density", got, logp
         scale = SAME_GRADIENT * (1 + np.max(np.abs(grad), initial=0.0))
         for i in range(len(point)):
             if not _close(slope[i], grad[i], scale):
-                raise _stale(f"derivative by coordinate {i}", slope[i], grad[i], point)
+                return f"derivative by coordinate {i}", float(slope[i]), float(grad[i])
+        return None
 
 
 def _close(a: float, b: float, tolerance: float) -> bool:
