@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import probad as pb
 from probad import density as seam
@@ -169,6 +170,15 @@ def test_what_overflows_in_python_alone_is_no_change():
         with pytest.raises(StaleTraceError, match="changed since"):
             for _ in range(200_000):
                 density.logp_and_grad([900.0, 1.0])
+
+
+def test_what_cancels_in_python_alone_is_no_change():
+    """1 - sigmoid(z) has few digits left at 29; its compiled form has all."""
+    density = compiled(lambda z: 1000 * np.log1p(-expit(z[0])) - z[1] ** 2, 2)
+    check(density, [1.0, 2.0])
+    for _ in range(2000):
+        got, _ = density.logp_and_grad([29.0, 1.0])
+    assert got == pytest.approx(-29_001.0, abs=1.0)
 
 
 def test_a_test_of_types_sees_what_the_tape_sees():

@@ -31,6 +31,7 @@ FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further th
 # Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
 CHECK_AFTER, CHECK_RARELY = 30, 500_000
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
+LARGEST_ROUNDING = 1e-4  # relative difference that rounding may explain far out, where cancellation makes it large
 
 
 @contextlib.contextmanager
@@ -247,10 +248,10 @@ class Worker:
         difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, len(point)))
         if difference is None:
             return
-        what, compiled, tape = difference
-        if np.isfinite(compiled) and np.isfinite(tape):
+        what, compiled, tape, size = difference
+        if np.isfinite([compiled, tape]).all() and abs(compiled - tape) > LARGEST_ROUNDING * size:
             raise _stale(what, compiled, tape, point)
-        # far out rounding may leave one of two right programs without a number: has the function itself changed?
+        # far out rounding sets two right programs apart, or leaves one without a number: has the function changed?
         start, number, slope = self._compiled.start.copy(), np.empty(1), np.empty(len(point))
         status, _ = self._native(start.ctypes.data, number.ctypes.data, slope.ctypes.data)
         if status not in (OK, NOT_FINITE) or self._difference(start, status, float(number[0]), slope) is not None:
@@ -258,19 +259,20 @@ class Worker:
 
     def _difference(
         self, point: np.ndarray, status: int, got: float, slope: np.ndarray
-    ) -> tuple[str, float, float] | None:
-        """What compiled code and tape do not agree about, with their answers."""
+    ) -> tuple[str, float, float, float] | None:
+        """What compiled code and tape do not agree about, with their answers and the size of such numbers there."""
         logp, grad = self._compiled.evaluate(point)
         if status == NOT_FINITE and not np.isfinite(logp):
             return None
+        size = 1 + abs(logp)
         if status == NOT_FINITE:
-            return "log density", np.nan, logp
-        if not _close(got, logp, SAME_VALUE * (1 + abs(logp))):
-            return "log density", got, logp
-        scale = SAME_GRADIENT * (1 + np.max(np.abs(grad), initial=0.0))
+            return "log density", np.nan, logp, size
+        if not _close(got, logp, SAME_VALUE * size):
+            return "log density", got, logp, size
+        size = 1 + float(np.max(np.abs(grad), initial=0.0))
         for i in range(len(point)):
-            if not _close(slope[i], grad[i], scale):
-                return f"derivative by coordinate {i}", float(slope[i]), float(grad[i])
+            if not _close(slope[i], grad[i], SAME_GRADIENT * size):
+                return f"derivative by coordinate {i}", float(slope[i]), float(grad[i]), size
         return None
 
 
