@@ -44,8 +44,14 @@ def literal_look(value: float) -> str:
 @cache
 def candidates(op: str, first: str, second: str) -> tuple[Rule, ...]:
     """The rules of an operation that may apply to operands that look like this."""
-    seen = (first, second)
-    return tuple(rule for rule in RULES.get(op, ()) if all(look(s) for look, s in zip(rule.looks, seen, strict=False)))
+    fits = zip(RULES.get(op, ()), _fits(op, 0, first), _fits(op, 1, second), strict=True)
+    return tuple(rule for rule, one, other in fits if one and other)
+
+
+@cache
+def _fits(op: str, place: int, look: str) -> tuple[bool, ...]:
+    """For each rule of an operation, whether one operand may look like this."""
+    return tuple(len(rule.looks) <= place or rule.looks[place](look) for rule in RULES.get(op, ()))
 
 
 def rule(op: str, equation: str, *first: str):
