@@ -30,12 +30,12 @@ N_CALLS = 100_000
 
 COMPILE = """
 import json, sys, time
-from probad.mcmc import prepare
+from probad.mcmc import NUTS, prepare
 start = time.perf_counter()
 import llvmlite.binding
 llvmlite.binding.get_process_triple()  # loads the library, which the import leaves to the first call
 imported = time.perf_counter()
-prepare().result()
+prepare(NUTS).first()
 end = time.perf_counter()
 print(json.dumps({"ready": 1e3 * (end - start), "load": 1e3 * (end - imported)}))
 """

@@ -109,7 +109,7 @@ def nuts(
     KeyboardInterrupt
         For a Ctrl-C during warm-up, when there are no draws yet.
     """
-    prepare()  # meanwhile the model is read
+    prepare(NUTS)  # meanwhile the model is read
     density = as_density(model, "nuts", gradient)
     algorithm = NUTS(
         target_accept=target_accept,
@@ -170,7 +170,7 @@ def hmc(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    prepare()  # meanwhile the model is read
+    prepare(HMC)  # meanwhile the model is read
     density = as_density(model, "hmc", gradient)
     algorithm = HMC(
         n_steps=n_steps,
@@ -231,7 +231,7 @@ def mams(
     arviz.InferenceData or xarray.DataTree
         In the statistics ``n_steps`` counts gradients, of which each step has two.
     """
-    prepare()  # meanwhile the model is read
+    prepare(MAMS)  # meanwhile the model is read
     density = as_density(model, "mams", gradient)
     algorithm = MAMS(
         trajectory_length=trajectory_length,
@@ -285,7 +285,7 @@ def fit(
         The attribute ``sampler_choice`` says which sampler was taken and why, ``ess_per_gradient_nuts`` and its like
         what the trials gave. The draws depend on the seed and the number of chains alone.
     """
-    prepare()  # meanwhile the model is read
+    prepare(Choice)  # meanwhile the model is read
     density = as_density(model, "fit", gradient)
     algorithm = Choice(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}

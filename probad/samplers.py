@@ -53,7 +53,7 @@ def metropolis(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    prepare()  # meanwhile the model is read
+    prepare(Metropolis)  # meanwhile the model is read
     density = as_density(model, "metropolis", gradient)
     algorithm = Metropolis(target_accept=target_accept, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
@@ -97,7 +97,7 @@ def mala(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    prepare()  # meanwhile the model is read
+    prepare(MALA)  # meanwhile the model is read
     density = as_density(model, "mala", gradient)
     algorithm = MALA(target_accept=target_accept, metric=metric, adaptation=adaptation, step_size=step_size)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
@@ -152,7 +152,7 @@ def elliptical_slice(
     ModelError
         If the prior of the model is not normal with constant parameters; names the site.
     """
-    prepare()  # meanwhile the model is read
+    prepare(EllipticalSlice)  # meanwhile the model is read
     density = as_density(model, "elliptical_slice", gradient)
     if prior_cov is None:
         prior_mean, prior_cov = _prior(density, prior_mean)

@@ -15,7 +15,7 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
@@ -83,7 +83,9 @@ def _address(kind: str, array) -> int:
     return array.ctypes.data
 
 
-def compile_kernel(fn: Callable, *arg_types: str, cache: bool = True) -> Kernel:
+def compile_kernel(
+    fn: Callable, *arg_types: str, cache: bool = True, fixed: Mapping[tuple[str, int], int] | None = None
+) -> Kernel:
     """Compile a kernel, or load it if some process has done so before.
 
     Parameters
@@ -94,6 +96,9 @@ def compile_kernel(fn: Callable, *arg_types: str, cache: bool = True) -> Kernel:
         One of `probad.codegen.kernel_types.TYPES` for each argument.
     cache : bool
         Whether to use the cache on disk.
+    fixed : dict of (str, int) to int, optional
+        Elements of arrays that have one value whenever the kernel runs, by the name of the array, which must be the
+        same in all functions that look at it, and the index: what other values need is left out.
 
     Returns
     -------
@@ -112,23 +117,26 @@ def compile_kernel(fn: Callable, *arg_types: str, cache: bool = True) -> Kernel:
     >>> compile_kernel(uniform, "words")(state) == uniform([1, 2, 3, 4])
     True
     """
-    future, is_new = _claim(fn, arg_types, cache)
+    future, is_new = _claim(fn, arg_types, cache, fixed)
     if is_new:
-        _fulfil(future, fn, arg_types, cache)
+        _fulfil(future, fn, arg_types, cache, fixed)
     return future.result()
 
 
-def start_compiling(fn: Callable, *arg_types: str, cache: bool = True) -> Future:
+def start_compiling(
+    fn: Callable, *arg_types: str, cache: bool = True, fixed: Mapping[tuple[str, int], int] | None = None
+) -> Future:
     """As `compile_kernel` in a thread of its own; a future of the kernel. LLVM leaves other threads free to run."""
-    future, is_new = _claim(fn, arg_types, cache)
+    future, is_new = _claim(fn, arg_types, cache, fixed)
     if is_new:
-        threading.Thread(target=_fulfil, args=(future, fn, arg_types, cache), name=f"compile {fn.__name__}").start()
+        work = (future, fn, arg_types, cache, fixed)
+        threading.Thread(target=_fulfil, args=work, name=f"compile {fn.__name__}").start()
     return future
 
 
-def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool) -> tuple[Future, bool]:
+def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> tuple[Future, bool]:
     """The future of a kernel, and whether the caller is the one to fulfil it."""
-    key = (_identity(fn, arg_types), cache)
+    key = (_identity(fn, arg_types, fixed), cache)
     with _LOCK:
         future = _COMPILED.get(key)
         if future is not None and not (future.done() and future.exception() is not None):
@@ -137,29 +145,35 @@ def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool) -> tuple[Futur
         return future, True
 
 
-def _fulfil(future: Future, fn: Callable, arg_types: tuple[str, ...], cache: bool) -> None:
+def _fulfil(future: Future, fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> None:
     try:
-        future.set_result(_compile(fn, arg_types, cache))
+        future.set_result(_compile(fn, arg_types, cache, fixed))
     except BaseException as error:  # whoever waits for the future must hear of it
         future.set_exception(error)
 
 
-def _compile(fn: Callable, arg_types: tuple[str, ...], cache: bool) -> Kernel:
+def _compile(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> Kernel:
     from probad.codegen import llvm  # imports llvmlite, which runs that compile nothing do not need
 
     def text() -> str:
-        return program_text(Program(fn, arg_types))
+        return program_text(Program(fn, arg_types, fixed))
 
     symbols = {f"{C_PREFIX}{name}": address for name in C_FUNCTIONS if (address := llvm.c_address(name))}
     native = llvm.compile_module(
-        text, level=LEVEL, symbols=symbols, cache=cache, key=_identity(fn, arg_types), pack=True, unroll=False
+        text, level=LEVEL, symbols=symbols, cache=cache, key=_identity(fn, arg_types, fixed), pack=True, unroll=False
     )
     return Kernel(fn.__name__, arg_types, native)
 
 
-def _identity(fn: Callable, arg_types: tuple[str, ...]) -> str:
+def _identity(fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None) -> str:
     """What tells a kernel from all others: the bytecode that is reached, the constants it names, this compiler."""
-    parts = [sys.implementation.cache_tag, os.environ.get("PROBAD_CPU"), _compiler(), arg_types]
+    parts = [
+        sys.implementation.cache_tag,
+        os.environ.get("PROBAD_CPU"),
+        _compiler(),
+        arg_types,
+        sorted((fixed or {}).items()),
+    ]
     return hashlib.sha256(repr([*parts, *_reached(fn, set())]).encode()).hexdigest()
 
 

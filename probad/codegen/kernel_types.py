@@ -23,7 +23,7 @@ import builtins
 import inspect
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
@@ -121,9 +121,11 @@ class Program:
         By name.
     """
 
-    def __init__(self, fn: Callable, arg_types: tuple[str, ...]):
+    def __init__(self, fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None = None):
+        """Read a kernel; `fixed` as for `probad.codegen.kernel.compile_kernel`."""
         self.functions: list[TypedFunction] = []
         self.intrinsics: dict[str, Intrinsic] = {}
+        self.fixed = dict(fixed or {})
         self._known: dict[tuple, TypedFunction | None] = {}
         for name in arg_types:
             if name not in TYPES:
@@ -163,6 +165,47 @@ def _source(fn: Callable) -> tuple[ast.FunctionDef, str]:
     return definition, file
 
 
+class _Chooser(ast.NodeTransformer):
+    """Leaves of each `if` whose condition is fixed the branch that is taken."""
+
+    def __init__(self, fixed: Mapping[tuple[str, int], int], names: Mapping[str, Any]):
+        self._fixed, self._names = fixed, names
+
+    def visit_If(self, s: ast.If):
+        """The branch, if the condition is ``array[INDEX] == NUMBER`` of a fixed element, or an `or` of such."""
+        taken = self._truth(s.test)
+        if taken is None:
+            return self.generic_visit(s)
+        chosen = ast.Module(s.body if taken else s.orelse, [])
+        return self.generic_visit(chosen).body
+
+    def generic_visit(self, node: ast.AST):
+        """Choose inside, and drop what comes behind a return."""
+        node = super().generic_visit(node)
+        for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
+            ends = [i for i, s in enumerate(block or []) if isinstance(s, ast.Return)]
+            if ends:
+                del block[ends[0] + 1 :]
+        return node
+
+    def _truth(self, e: ast.expr) -> bool | None:
+        if isinstance(e, ast.BoolOp) and isinstance(e.op, ast.Or):
+            found = {self._truth(value) for value in e.values}
+            return True if True in found else (None if None in found else False)
+        if not (isinstance(e, ast.Compare) and len(e.ops) == 1 and isinstance(e.left, ast.Subscript)):
+            return None
+        value = self._fixed.get((getattr(e.left.value, "id", None), self._number(e.left.slice)))
+        number = self._number(e.comparators[0])
+        if value is None or number is None or not isinstance(e.ops[0], ast.Eq | ast.NotEq):
+            return None
+        return (value == number) is isinstance(e.ops[0], ast.Eq)
+
+    def _number(self, e: ast.expr) -> int | None:
+        """The value of an integer literal or of a constant of the module."""
+        value = self._names.get(e.id) if isinstance(e, ast.Name) else _literal(e)
+        return value if type(value) is int else None
+
+
 class _Reader:
     """Infers the types of one function, and follows which variables are certain to have a value."""
 
@@ -180,6 +223,8 @@ class _Reader:
         self.variables = self.function.variables
         self.returns: str | None = None
         self.assigned: set[str] | None = set(arguments)  # None: this point cannot be reached
+        if program.fixed:
+            _Chooser(program.fixed, fn.__globals__).visit(tree)
         self.block(tree.body)
         if self.assigned is not None:
             self.require(self.returns in (None, "none"), tree, "may end without returning a value")

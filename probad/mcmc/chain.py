@@ -10,11 +10,10 @@ from typing import Protocol
 
 import numpy as np
 
-from probad.codegen.kernel import Kernel
 from probad.errors import DensityError, StoreError
 from probad.mcmc.initialize import starting_point
 from probad.mcmc.random import stream
-from probad.mcmc.run import CompiledRun, PythonRun, compiled_kernel, prepare
+from probad.mcmc.run import CompiledRun, Kernels, PythonRun, compiled_kernels, prepare
 from probad.mcmc.settings import Algorithm
 from probad.mcmc.workspace import (
     ADAPTATION,
@@ -139,6 +138,7 @@ class Job:
                 target[...] = values
         found, iteration = [int(space.counts[k]) for k in settled], int(space.counts[ITERATION])
         fits = found == expected and np.array_equal(space.schedule, schedule)
+        fits = fits and int(space.counts[ALGORITHM]) in (self.algorithm.code, *self.algorithm.codes)
         if not fits or not 0 <= iteration <= len(stored["draws"]):
             raise StoreError(
                 f"The stored state of chain {self.number} does not fit its settings: counts {found} at iteration "
@@ -198,9 +198,9 @@ class Chain:
         """The arrays of the workspace by name."""
         return arrays_of(self.space)
 
-    def compile(self, kernel: Kernel) -> None:
+    def compile(self, kernels: Kernels) -> None:
         """Run compiled from now on."""
-        self._compiled = CompiledRun(kernel, self.density, self.space)
+        self._compiled = CompiledRun(kernels, self.density, self.space)
 
     def stop(self) -> None:
         """End the present iteration early; for other threads."""
@@ -256,12 +256,12 @@ def arrays_of(space: Workspace) -> dict[str, np.ndarray]:
 
 def run_job(job: Job) -> Workspace:
     """Run a chain to its end, wherever this is called."""
-    compiling = prepare()
+    compiling = prepare(job.algorithm)
     _ = job.density.address  # asked for, so that all evaluations are by compiled code where there is any
     chain = Chain(job)
-    kernel = compiled_kernel(compiling)
-    if kernel is not None:
-        chain.compile(kernel)
+    kernels = compiled_kernels(compiling)
+    if kernels is not None:
+        chain.compile(kernels)
     while chain.done < chain.total:
         chain.advance(CHUNK_SECONDS)
     return chain.space

@@ -21,7 +21,7 @@ from probad.errors import ArgumentError
 from probad.mcmc import workspace
 from probad.mcmc.chain import Chain, Job, Progress, Recorder, arrays_of, run_job
 from probad.mcmc.initialize import start_all
-from probad.mcmc.run import compiled_kernel, prepare
+from probad.mcmc.run import compiled_kernels, prepare
 from probad.mcmc.settings import Algorithm, check_count
 from probad.mcmc.workspace import FLAGS, INTEGERS, STATISTICS, STEP_SIZE
 
@@ -146,7 +146,7 @@ def sample_chains(
     if executor is None:
         if cores is None:
             cores = (os.cpu_count() or 1) if density.address else 1
-        compiling = prepare()
+        compiling = prepare(algorithm)
     recorder = Forgetful() if recorder is None else recorder
 
     def job(number: int) -> Job:
@@ -169,12 +169,12 @@ def sample_chains(
             begun = True
             for chain in running:
                 record(chain)
-            kernel = compiled_kernel(compiling)
-            if kernel is not None:
+            kernels = compiled_kernels(compiling)
+            if kernels is not None:
                 for chain in running:
-                    chain.compile(kernel)
+                    chain.compile(kernels)
             # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
-            advance = _in_turn if cores == 1 and kernel is None else _in_threads
+            advance = _in_turn if cores == 1 and kernels is None else _in_threads
             for met, goal in enumerate([*boundaries, int(warmup) + int(draws)]):
                 if met < recorder.met:
                     continue

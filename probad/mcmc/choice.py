@@ -48,6 +48,7 @@ class Choice(Algorithm):
     max_tree_depth: int = 10
 
     code: ClassVar[int] = workspace.NUTS
+    codes: ClassVar[tuple[int, ...]] = (workspace.HMC, workspace.MAMS)
 
     def __post_init__(self):
         super().__post_init__()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from concurrent.futures import Future
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from probad.codegen.kernel import Kernel, start_compiling
 from probad.errors import CompileError, ProbadWarning
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
-from probad.mcmc.workspace import FAILED, ITERATION, STOP, Workspace
+from probad.mcmc.settings import Algorithm
+from probad.mcmc.workspace import ALGORITHM, FAILED, ITERATION, STOP, Workspace
 
 ARGUMENTS = (
     "opaque", "opaque",
@@ -28,28 +29,46 @@ ARGUMENTS = (
 C_DENSITY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)  # the contract of `LogDensity.address`
 
 
-def prepare() -> Future | None:
-    """Begin to compile the kernels in a thread; None if everything is to run in Python.
+class Kernels:
+    """The machine code of a sampler: `run_iterations` for each algorithm that its chains may run, with that alone."""
+
+    def __init__(self, codes: Sequence[int]):
+        self._futures = {
+            code: start_compiling(run_iterations, *ARGUMENTS, fixed={("counts", ALGORITHM): code}) for code in codes
+        }
+
+    def __getitem__(self, code: int) -> Kernel:
+        """The kernel of an algorithm, by the value of `workspace.ALGORITHM`; waits until it is compiled."""
+        return self._futures[code].result()
+
+    def first(self) -> Kernel:
+        """The kernel that chains begin with."""
+        return next(iter(self._futures.values())).result()
+
+
+def prepare(algorithm: Algorithm | type[Algorithm]) -> Kernels | None:
+    """Begin to compile the kernels of a sampler in threads; None if everything is to run in Python.
 
     Worth calling before anything slow that has to be done anyway, such as reading a model: the first time on a machine
-    it takes a second, and some milliseconds from then on.
+    it takes half a second, and some milliseconds from then on.
     """
     if os.environ.get("PROBAD_COMPILE") == "0":
         return None
-    return start_compiling(run_iterations, *ARGUMENTS)
+    return Kernels((algorithm.code, *algorithm.codes))
 
 
-def compiled_kernel(future: Future | None) -> Kernel | None:
-    """What `prepare` began; None, with a warning that says why, if there is no compiler that works."""
-    if future is None:
+def compiled_kernels(kernels: Kernels | None) -> Kernels | None:
+    """What `prepare` began, once it can be run; None, with a warning that says why, if no compiler works."""
+    if kernels is None:
         return None
     try:
-        return future.result()
+        kernels.first()
     except (ImportError, OSError, CompileError) as error:
         warnings.warn(
             f"The samplers run in Python, some hundred times slower than compiled: {error}", ProbadWarning, stacklevel=2
         )
         return None
+    return kernels
 
 
 class CompiledRun:
@@ -57,13 +76,13 @@ class CompiledRun:
 
     Parameters
     ----------
-    kernel : Kernel
+    kernels : Kernels
     density : LogDensity
     space : Workspace
     """
 
-    def __init__(self, kernel: Kernel, density, space: Workspace):
-        self._space, self._kernel = space, kernel
+    def __init__(self, kernels: Kernels, density, space: Workspace):
+        self._space, self._kernels = space, kernels
         self._callback = None if density.address else _callback(density, space)
         address = density.address or ctypes.cast(self._callback, ctypes.c_void_p).value
         self._before = (address, density.ctx, *(a.ctypes.data for a in space.arrays()))
@@ -75,7 +94,8 @@ class CompiledRun:
 
     def advance(self, n: int) -> int:
         """Run up to `n` iterations; a status of `run_iterations`."""
-        return self._kernel(*self._before, n, self._space.rows.shape[1])
+        kernel = self._kernels[int(self._space.counts[ALGORITHM])]
+        return kernel(*self._before, n, self._space.rows.shape[1])
 
     def stop(self) -> None:
         """End the present iteration early; for other threads."""

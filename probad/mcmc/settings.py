@@ -44,6 +44,7 @@ class Algorithm:
     step_size: float | None = None
 
     code: ClassVar[int]  # value of `workspace.ALGORITHM`
+    codes: ClassVar[tuple[int, ...]] = ()  # of others that its chains may become
     without: ClassVar[tuple[str, ...]] = TREE_STATISTICS  # statistics that have no meaning here
 
     def __post_init__(self):

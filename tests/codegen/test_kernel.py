@@ -611,6 +611,39 @@ def test_compiling_leaves_other_threads_alone(compiled_anew):
     assert future.result().returns == "int"
 
 
+CHOOSING = """
+WAY, OTHER = 1, 7
+
+def twice(settings, x):
+    if settings[WAY] == OTHER or settings[0] == 3:
+        return 2.0 * x
+    return seldom(x)
+
+def seldom(x):
+    return -x
+
+def f(settings, x):
+    if settings[WAY] == 5:
+        return x
+    elif settings[WAY] != OTHER:
+        return seldom(x)
+    return twice(settings, x)
+"""
+
+
+def test_what_other_settings_need_is_left_out(compiled_anew):
+    fn = _kernel(CHOOSING)
+    types = ("ints", "float")
+    assert {f.name for f in kernel_types.Program(fn, types).functions} == {"f", "twice", "seldom"}
+    assert {f.name for f in kernel_types.Program(fn, types, {("settings", 1): 5}).functions} == {"f"}
+    assert {f.name for f in kernel_types.Program(fn, types, {("settings", 1): 7}).functions} == {"f", "twice"}
+    assert {f.name for f in kernel_types.Program(fn, types, {("others", 1): 7}).functions} == {"f", "twice", "seldom"}
+    for way, expected in ((5, 3.0), (7, 6.0), (2, -3.0)):
+        for fixed in (None, {("settings", 1): way}):
+            assert compile_kernel(fn, *types, fixed=fixed)(np.array([0, way]), 3.0) == expected
+    assert len(compiled_anew) == 4
+
+
 def test_a_failure_is_told_to_all_and_not_remembered(compiled_anew):
     fn = _kernel("def f(a):\n    return [a]\n")
     for make in (lambda: start_compiling(fn, "float").result(), lambda: compile_kernel(fn, "float")):

@@ -51,7 +51,7 @@ def test_compiled_and_python_leave_the_same_workspace(density, algorithm):
         make_space(density, algorithm, position=np.full(density.dim, 0.1), step_size=1.0, n_draws=40, warmup=60, seed=3)
         for _ in range(2)
     )
-    fast, slow = run.CompiledRun(run.compiled_kernel(run.prepare()), density, compiled), run.PythonRun(density, python)
+    fast, slow = run.CompiledRun(run.prepare(algorithm), density, compiled), run.PythonRun(density, python)
     assert fast.advance(1000) == slow.advance(1000) == w.FINE
     fast.close(), slow.close()
     assert fast.done == slow.done == 100
@@ -106,11 +106,11 @@ def test_a_density_may_write_to_its_argument(monkeypatch):
 
 def test_a_flag_stops_a_chain_within_a_transition():
     density = Gaussian(COVARIANCE)
-    for make in (lambda s: run.CompiledRun(run.compiled_kernel(run.prepare()), density, s),
-                 lambda s: run.PythonRun(density, s)):  # fmt: skip
+    for make in (lambda s, algorithm: run.CompiledRun(run.prepare(algorithm), density, s),
+                 lambda s, algorithm: run.PythonRun(density, s)):  # fmt: skip
         for algorithm, warmup in ((NUTS(), 0), (HMC(), 0), (NUTS(), 50)):
             space = make_space(density, algorithm, position=np.ones(3), step_size=0.1, n_draws=10, warmup=warmup)
-            runner = make(space)
+            runner = make(space, algorithm)
             runner.stop()
             assert runner.advance(10) == w.STOPPED
             assert runner.done == 0

@@ -299,7 +299,7 @@ def test_a_machine_with_other_last_bits_goes_on_from_the_state(tmp_path):
     """Draws between the state and the interrupt are computed again; where they differ, the new ones count."""
     options = {"draws": 3000, "warmup": 60, "chains": 1, "seed": 2}
     path = tmp_path / "run.zarr"
-    quietly(pb.nuts, Stopping(9000), store=path, **options)
+    quietly(pb.nuts, Stopping(5000), store=path, **options)
     entry = Contents(path).entries[0]
     assert 60 < entry.iteration < entry.done
     other = quietly(pb.resume, path, Bell(factor=1.0 + 1e-13))["posterior"]["x"].values[0]
