@@ -47,9 +47,9 @@ def watch():
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(memory):
     """A run with two chains, interrupted among the draws, and options that are arrays."""
-    path = tmp_path_factory.mktemp("original") / "run.zarr"
+    path = memory / "original" / "run.zarr"
     options = {"draws": 1200, "warmup": 40, "chains": 2, "seed": 1, "metric": np.array([1.0, 0.7, 0.5])}
     quietly(pb.nuts, Stopping(3000), init=np.zeros(3), store=path, **options)
     return path
@@ -188,7 +188,7 @@ def mutate(path: Path, rng: random.Random) -> tuple[Path, str]:
     return file, mutation.__name__
 
 
-@pytest.mark.parametrize("n", [150, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [60, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_damaged_stores_are_errors_or_read_right(n, original, watch, tmp_path):
     path = tmp_path / "run.zarr"
     shutil.copytree(original, path)
@@ -212,7 +212,7 @@ def test_damaged_stores_are_errors_or_read_right(n, original, watch, tmp_path):
     assert n_errors > 0.6 * n  # what is beyond the last commit, and the group's own metadata, do not count
 
 
-@pytest.mark.parametrize("n", [100, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [40, pytest.param(4000, marks=pytest.mark.slow)])
 def test_stores_with_checksums_that_fit_do_no_harm(n, original, watch, tmp_path):
     """Somebody who knows the format changes a field and makes the checksums fit: what is read may be wrong, no more."""
     path = tmp_path / "run.zarr"
