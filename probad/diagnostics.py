@@ -177,7 +177,7 @@ def _concentrations(post, diverging: np.ndarray) -> list[_Concentration]:
             x = values[(slice(None), slice(None), *index)].ravel()
             if not np.isfinite(x).all() or np.ptp(x) == 0:
                 continue
-            area = float((ranks(x[:, None])[where].mean() - (n_in + 1) / 2) / n_out)
+            area = float((ranks(x[None])[0][where].mean() - (n_in + 1) / 2) / n_out)
             if abs(area - 0.5) > max(MIN_SHIFT, MIN_Z * error):
                 inside, outside = float(np.median(x[where])), float(np.median(x[~where]))
                 name = element_name(post, variable, index)

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from probad.convergence import bulk_effective_sample_size, r_hat, tail_effective_sample_size
+from probad.convergence import figures
 from probad.version import __version__
 
-FIGURES = {"ess_bulk": bulk_effective_sample_size, "ess_tail": tail_effective_sample_size, "r_hat": r_hat}
 FEWEST_DRAWS = 4  # that ArviZ takes figures from
-BLOCK = 200  # elements that are looked at together, so that memory stays small
+BLOCK = 50  # elements that are looked at together, so that memory stays small
 
 # Groups whose arrays have no chain and draw axes.
 WITHOUT_DRAWS = ("observed_data", "constant_data", "predictions_constant_data")
@@ -241,10 +240,12 @@ def summary_statistics(result) -> dict[str, dict[str, np.ndarray]]:
             values = np.where(bad[name] == 0, values, 0.0)
         n_chains, n, *shape = values.shape
         flat = values.reshape(n_chains, n, -1)
-        blocks = [flat[..., k : k + BLOCK] for k in range(0, flat.shape[2], BLOCK)] if n >= FEWEST_DRAWS else []
-        for key, function in FIGURES.items():
-            figures = np.concatenate([function(block) for block in blocks]) if blocks else np.full(shape, np.nan)
-            found[key][name] = figures.reshape(shape)
+        blocks = (
+            [figures(flat[..., k : k + BLOCK]) for k in range(0, flat.shape[2], BLOCK)] if n >= FEWEST_DRAWS else []
+        )
+        for key, table in found.items():
+            joined = np.concatenate([block[key] for block in blocks]) if blocks else np.full(shape, np.nan)
+            table[name] = joined.reshape(shape)
     if data.sizes["chain"] == 1:
         del found["r_hat"]
     return found

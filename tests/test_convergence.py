@@ -8,6 +8,7 @@ import pytest
 from probad.convergence import (
     bulk_effective_sample_size,
     effective_sample_size,
+    figures,
     r_hat,
     tail_effective_sample_size,
 )
@@ -55,6 +56,14 @@ def test_they_are_arviz(function, name, options):
         with np.errstate(all="ignore"):
             expected = [float(getattr(az, name)(np.ascontiguousarray(x[..., i]), **options)) for i in range(6)]
         np.testing.assert_allclose(function(x), expected, rtol=1e-10, err_msg=f"{x.shape}")
+
+
+def test_together_they_are_what_they_are_one_by_one():
+    for x in draws_of_many_kinds():
+        together = figures(x)
+        np.testing.assert_array_equal(together["ess_bulk"], bulk_effective_sample_size(x))
+        np.testing.assert_array_equal(together["ess_tail"], tail_effective_sample_size(x))
+        np.testing.assert_array_equal(together["r_hat"], r_hat(x))
 
 
 @pytest.mark.parametrize("coefficient", [-0.5, 0.0, 0.6, 0.95])
