@@ -85,19 +85,7 @@ def effective_sample_size(draws: np.ndarray) -> np.ndarray:
 
 def ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 within each row of a (dim, n) array; equal values share their mean rank."""
-    order = np.argsort(values, axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
-    dim, n = values.shape
-    place = np.broadcast_to(np.arange(1.0, n + 1.0), (dim, n))
-    new = ordered[:, 1:] != ordered[:, :-1]
-    if not new.all():
-        always = np.ones((dim, 1), bool)
-        first = np.maximum.accumulate(np.where(np.hstack([always, new]), place, 0.0), axis=1)
-        last = np.minimum.accumulate(np.where(np.hstack([new, always]), place, np.inf)[:, ::-1], axis=1)[:, ::-1]
-        place = 0.5 * (first + last)
-    found = np.empty(values.shape)
-    np.put_along_axis(found, order, place, axis=1)
-    return found
+    return _in_order(*_ranks_in_order(values))
 
 
 # --- of arrays (dim, n_chains, n) ------------------------------------------------------------------------------------
@@ -114,7 +102,29 @@ def _split(x: np.ndarray) -> np.ndarray:
 def _scores(x: np.ndarray) -> np.ndarray:
     """Normal scores of the ranks of all draws of each coordinate."""
     n = x.shape[1] * x.shape[2]
-    return ndtri((ranks(x.reshape(len(x), n)) - 0.375) / (n + 0.25)).reshape(x.shape)
+    order, ordered = _ranks_in_order(x.reshape(len(x), n))
+    return _in_order(order, ndtri((ordered - 0.375) / (n + 0.25))).reshape(x.shape)
+
+
+def _ranks_in_order(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row of a (dim, n) array what sorts it, and the ranks of the sorted row: one row for all without ties."""
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
+    place = np.arange(1.0, values.shape[1] + 1.0)[None]
+    new = ordered[:, 1:] != ordered[:, :-1]
+    if new.all():
+        return order, place
+    always = np.ones((len(values), 1), bool)
+    first = np.maximum.accumulate(np.where(np.hstack([always, new]), place, 0.0), axis=1)
+    last = np.minimum.accumulate(np.where(np.hstack([new, always]), place, np.inf)[:, ::-1], axis=1)[:, ::-1]
+    return order, 0.5 * (first + last)
+
+
+def _in_order(order: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Rows put where they were before they were sorted."""
+    found = np.empty(order.shape)
+    np.put_along_axis(found, order, np.broadcast_to(ordered, order.shape), axis=1)
+    return found
 
 
 def _tail(x: np.ndarray) -> np.ndarray:
