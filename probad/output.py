@@ -11,6 +11,7 @@ import json
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -234,18 +235,18 @@ def summary_statistics(result) -> dict[str, dict[str, np.ndarray]]:
     data = result["posterior"]
     bad = count_not_finite(result)
     found: dict[str, dict[str, np.ndarray]] = {"ess_bulk": {}, "ess_tail": {}, "r_hat": {}}
-    for name in map(str, data.data_vars):
-        values = np.asarray(data[name].values, float)
-        if name in bad:
-            values = np.where(bad[name] == 0, values, 0.0)
-        n_chains, n, *shape = values.shape
-        flat = values.reshape(n_chains, n, -1)
-        blocks = (
-            [figures(flat[..., k : k + BLOCK]) for k in range(0, flat.shape[2], BLOCK)] if n >= FEWEST_DRAWS else []
-        )
-        for key, table in found.items():
-            joined = np.concatenate([block[key] for block in blocks]) if blocks else np.full(shape, np.nan)
-            table[name] = joined.reshape(shape)
+    with ThreadPoolExecutor() as pool:  # for NumPy sorts and transforms without holding other threads up
+        for name in map(str, data.data_vars):
+            values = np.asarray(data[name].values, float)
+            if name in bad:
+                values = np.where(bad[name] == 0, values, 0.0)
+            n_chains, n, *shape = values.shape
+            flat = values.reshape(n_chains, n, -1)
+            parts = [flat[..., k : k + BLOCK] for k in range(0, flat.shape[2], BLOCK)] if n >= FEWEST_DRAWS else []
+            blocks = list(pool.map(figures, parts))
+            for key, table in found.items():
+                joined = np.concatenate([block[key] for block in blocks]) if blocks else np.full(shape, np.nan)
+                table[name] = joined.reshape(shape)
     if data.sizes["chain"] == 1:
         del found["r_hat"]
     return found
