@@ -18,6 +18,7 @@ MIN_DIVERGENT = 5  # fewer divergences have no pattern
 MIN_SHIFT, MIN_Z = 0.2, 4.0  # of the area under the curve from one half, and that in its standard errors
 MIN_ACCEPTANCE = 0.05  # below it next to all proposals of a chain were rejected
 MIN_RANGE_DRAWS = 20  # fewer have no 5 % and 95 % quantiles
+MOST_AT_ONCE = 200_000  # values of parameters that are looked at after an interrupt, when the user waits
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,23 @@ def diagnose(post) -> Findings:
     Findings
         A list of `Diagnosis` that prints as a report; empty if nothing was found.
     """
+    return _findings(post, whole=True)
+
+
+def _findings(post, *, whole: bool) -> Findings:
+    """What speaks against the draws; without the parameters, of which there may be thousands, unless it is `whole`."""
     found = Findings()
     sampled = "sample_stats" in group_names(post)
     n_chains, n_draws = post["posterior"].sizes["chain"], post["posterior"].sizes["draw"]
     if sampled:
         stats = {str(name): np.asarray(post["sample_stats"][name].values) for name in post["sample_stats"].data_vars}
         attrs = post["sample_stats"].attrs
-        found += _interrupted(stats, attrs)
-        found += _divergences(stats, attrs, post)
+        found += _interrupted(stats, attrs, whole)
+        found += _divergences(stats, attrs, post if whole else None)
         for check in (_tree_depth, _energy, _stuck, _acceptance, _apart):
             found += check(stats, attrs)
+    if not whole:
+        return found
     found += _not_finite(post, n_chains * n_draws)
     if n_draws < MIN_DRAWS:
         message = f"{n_draws} draws per chain are too few to judge convergence by. Draw more."
@@ -99,20 +107,27 @@ def diagnose(post) -> Findings:
 
 
 def warn_about(post, *, stacklevel: int = 3) -> Findings:
-    """Issue one `SamplingWarning` per finding, and return them."""
-    found = diagnose(post)
+    """Issue one `SamplingWarning` per finding, and return them.
+
+    After an interrupt the user waits: then of large posteriors the parameters are left to `diagnose`.
+    """
+    data = post["posterior"]
+    interrupted = "sample_stats" in group_names(post) and int(post["sample_stats"].attrs.get("interrupted", 0))
+    few = sum(data[name].size for name in data.data_vars) <= MOST_AT_ONCE
+    found = _findings(post, whole=few or not interrupted)
     for diagnosis in found:
         warnings.warn(diagnosis.message, SamplingWarning, stacklevel=stacklevel)
     return found
 
 
-def _interrupted(stats, attrs) -> list[Diagnosis]:
+def _interrupted(stats, attrs, whole: bool) -> list[Diagnosis]:
     if not int(attrs.get("interrupted", 0)):
         return []
     n_chains, n_draws = next(iter(stats.values())).shape
     asked = int(attrs.get("chains", n_chains))
     lost = f"; {asked - n_chains} of {asked} chains had none yet and are left out" if asked > n_chains else ""
-    return [Diagnosis("interrupted", f"The run was interrupted after {n_draws} draws per chain{lost}.")]
+    left = "" if whole else " The parameters were not looked at, which takes a while: pb.diagnose(post) does it."
+    return [Diagnosis("interrupted", f"The run was interrupted after {n_draws} draws per chain{lost}.{left}")]
 
 
 def _divergences(stats, attrs, post) -> list[Diagnosis]:
@@ -122,7 +137,7 @@ def _divergences(stats, attrs, post) -> list[Diagnosis]:
     n, total = int(diverging.sum()), diverging.size
     target = attrs.get("target_accept")
     accept = f"raise target_accept (it was {target:g})" if target is not None else "raise target_accept"
-    where = _concentrations(post, diverging)
+    where = [] if post is None else _concentrations(post, diverging)
     narrow = [c for c in where if c.positive and c.area < 0.5]
     if narrow:
         way_out = (

@@ -56,8 +56,11 @@ def _import_parts() -> None:
     with contextlib.suppress(ImportError):  # whoever needs it will say so
         if is_classic():
             import matplotlib.pyplot  # noqa: F401
+            import scipy.signal
             import scipy.stats  # noqa: F401
-            import xarray  # noqa: F401
+            import xarray
+
+            xarray.DataArray(np.zeros(1), {"x": ["a"]}, ["x"])  # which imports more
         else:
             _converter()({"posterior": {"x": np.zeros((1, 1))}})  # xarray imports more when it is first used
 

@@ -26,7 +26,8 @@ from probad.mcmc.settings import Algorithm, check_count
 from probad.mcmc.workspace import FLAGS, INTEGERS, STATISTICS, STEP_SIZE
 
 CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
-PATIENCE = 0.3  # seconds that a density has to come back after an interrupt, before it is interrupted itself
+PATIENCE = 0.1  # seconds that a density has to come back after an interrupt, before it is interrupted itself
+MOST_PATIENCE = 0.2  # more seconds for that, before the threads are left to end by themselves
 
 Record = Callable[[Chain], None]
 
@@ -309,19 +310,18 @@ def _in_threads(chains: list[Chain], progress: Progress | None, record: Record, 
 
     futures: list[Future] = []
     n_threads = min(cores, len(chains))
+    pool = ThreadPoolExecutor(n_threads)
     try:
-        with ThreadPoolExecutor(n_threads) as pool:
-            try:
-                for _ in range(n_threads):  # settings such as numpy.errstate hold in the threads as they do here
-                    futures.append(pool.submit(contextvars.copy_context().run, work))
-                while wait(futures, CHUNK_SECONDS, FIRST_EXCEPTION).not_done:
-                    _raise_failure(futures)
-                    for chain in chains:
-                        chain.report(progress)
-            finally:
-                stop.set()
-                _recall(futures, working)
+        for _ in range(n_threads):  # settings such as numpy.errstate hold in the threads as they do here
+            futures.append(pool.submit(contextvars.copy_context().run, work))
+        while wait(futures, CHUNK_SECONDS, FIRST_EXCEPTION).not_done:
+            _raise_failure(futures)
+            for chain in chains:
+                chain.report(progress)
     finally:  # a failure in a thread goes before an interrupt, or it would be lost
+        stop.set()
+        _recall(futures, working)
+        pool.shutdown(wait=False)
         _raise_failure(futures)
     for chain in chains:
         chain.report(progress)
@@ -350,7 +350,11 @@ def _result(future: Future) -> workspace.Workspace:
 
 
 def _recall(futures: list[Future], working: dict[int, Chain]) -> None:
-    """Have the threads end their present iteration: politely at first, then by an exception in the density."""
+    """Have the threads end their present iteration: politely at first, then by an exception in the density.
+
+    Machine code and calls such as ``time.sleep`` raise none before they return. A thread that is in one then ends by
+    itself, and what it still writes is no complete iteration, which nobody reads.
+    """
     for chain in list(working.values()):
         chain.stop()
     try:
@@ -358,13 +362,15 @@ def _recall(futures: list[Future], working: dict[int, Chain]) -> None:
     finally:  # whoever interrupts a second time has waited long enough
         for thread in list(working):
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+        wait(futures, MOST_PATIENCE)
 
 
 def _collect(chains: list[Chain], settings, algorithm, seconds, interrupted: bool, keep_warmup: bool) -> ChainResult:
     """The result of a run."""
-    tables = [(c.space.draws[: c.done], c.space.statistics[: c.done]) for c in chains]
+    done = [c.done for c in chains]  # read once: a thread that was left to itself may still move it
+    tables = [(c.space.draws[:n], c.space.statistics[:n]) for c, n in zip(chains, done, strict=True)]
     columns = cut(tables, settings, algorithm, keep_warmup=keep_warmup)
-    begun = [c for c in chains if c.done > settings["warmup"]]
+    begun = [c for c, n in zip(chains, done, strict=True) if n > settings["warmup"]]
     return ChainResult(
         **columns,
         inverse_mass=_stacked([c.space.inverse_mass() for c in begun]),
