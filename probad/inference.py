@@ -263,6 +263,7 @@ def fit(
     keep_unconstrained: bool = False,
     gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
     store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ):
     """Draw from the posterior by the sampler that suits it best.
@@ -276,8 +277,9 @@ def fit(
     model, draws, warmup, chains, seed, target_accept, max_tree_depth, init, cores
         As for `nuts`; `warmup` is at least 200, `target_accept` and `max_tree_depth` are those of NUTS.
     metric : {"auto", "dense", "diag"}
-    keep_warmup, keep_unconstrained, gradient, store, progress
-        As for `nuts`.
+    keep_warmup, keep_unconstrained, gradient, store, executor, progress
+        As for `nuts`. The workers of an executor hand their chains back each time that all of them meet, which is up to
+        five times during warm-up.
 
     Returns
     -------
@@ -290,7 +292,8 @@ def fit(
     algorithm = Choice(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
-    post = draw_posterior(density, algorithm, seed, init, progress, counts=counts, store=store, **keep)
+    where = {"store": store, "executor": executor}
+    post = draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
     if progress and "sampler_choice" in post["posterior"].attrs:
         print(post["posterior"].attrs["sampler_choice"])
     return post

@@ -89,6 +89,8 @@ class Job:
     init : (dim,) array or None
     stored : dict of str to array, or None
         What it goes on from, as `Recorder.stored` gives it.
+    goal : int, optional
+        Iterations after which it waits for the other chains, if not at its end.
     """
 
     density: object
@@ -99,12 +101,13 @@ class Job:
     seed: int
     init: np.ndarray | None = None
     stored: dict[str, np.ndarray] | None = None
+    goal: int | None = None
 
     @property
     def is_done(self) -> bool:
-        """Whether it goes on from its end."""
-        total = self.draws + self.warmup
-        return self.stored is not None and self.stored["counts"][ITERATION] == len(self.stored["draws"]) == total
+        """Whether it goes on from its goal."""
+        goal = self.draws + self.warmup if self.goal is None else self.goal
+        return self.stored is not None and self.stored["counts"][ITERATION] == len(self.stored["draws"]) == goal
 
     def allocate(self) -> Workspace:
         """A workspace before the first iteration, without a starting point."""
@@ -168,7 +171,7 @@ class Chain:
     def __init__(self, job: Job, space: Workspace | None = None):
         self.density, self.number = job.density, job.number
         self.space = job.workspace() if space is None else space
-        self.goal, self.exact = self.total, True
+        self.goal, self.exact = self.total if job.goal is None else job.goal, True
         self.n_divergent = 0
         self._compiled: CompiledRun | None = None
         self._run: CompiledRun | PythonRun | None = None
@@ -197,6 +200,10 @@ class Chain:
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the workspace by name."""
         return arrays_of(self.space)
+
+    def stored(self) -> dict[str, np.ndarray]:
+        """The arrays that a job can go on from: of tables, the rows that count."""
+        return {name: array[: self.done] if name in TABLES else array for name, array in self.arrays().items()}
 
     def compile(self, kernels: Kernels) -> None:
         """Run compiled from now on."""
@@ -255,13 +262,13 @@ def arrays_of(space: Workspace) -> dict[str, np.ndarray]:
 
 
 def run_job(job: Job) -> Workspace:
-    """Run a chain to its end, wherever this is called."""
+    """Run a chain to its goal, wherever this is called."""
     compiling = prepare(job.algorithm)
     _ = job.density.address  # asked for, so that all evaluations are by compiled code where there is any
     chain = Chain(job)
     kernels = compiled_kernels(compiling)
     if kernels is not None:
         chain.compile(kernels)
-    while chain.done < chain.total:
+    while chain.done < chain.goal:
         chain.advance(CHUNK_SECONDS)
     return chain.space

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,8 @@ def sample_chains(
     recorder : Recorder, optional
         Keeps the run as it goes, and has chains go on from what it kept.
     executor : concurrent.futures.Executor, optional
-        Runs each chain whole in a worker instead of in threads here. The density travels there by pickle.
+        Runs each chain in a worker instead of in threads here, whole or, if chains meet, from one meeting to the next.
+        The density travels there by pickle, and so does what a chain goes on from.
 
     Returns
     -------
@@ -138,11 +139,6 @@ def sample_chains(
     }
     starts = _starts(init, chains, density.dim)
     boundaries = algorithm.boundaries(density.dim, int(warmup))
-    if executor is not None and boundaries:
-        raise ArgumentError(
-            f"The chains of {type(algorithm).__name__} wait for each other during warm-up, which those in the workers "
-            "of an executor cannot."
-        )
     start_time = time.perf_counter()
     if executor is None:
         if cores is None:
@@ -163,8 +159,9 @@ def sample_chains(
         recorder.record(chain.number, chain.done, chain.arrays(), exact=chain.exact, now=now)
 
     try:
+        jobs = []
         if executor is not None:
-            _in_executor(executor, [job(i) for i in range(chains)], running, progress, record)
+            jobs += [job(i) for i in range(chains)]
         else:
             start_all(lambda i: running.append(Chain(job(i))), chains)
             begun = True
@@ -176,15 +173,19 @@ def sample_chains(
                     chain.compile(kernels)
             # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
             advance = _in_turn if cores == 1 and kernels is None else _in_threads
-            for met, goal in enumerate([*boundaries, int(warmup) + int(draws)]):
-                if met < recorder.met:
-                    continue
+        for met, goal in enumerate([*boundaries, int(warmup) + int(draws)]):
+            if met < recorder.met:
+                continue
+            if executor is not None:
+                _in_executor(executor, [replace(job, goal=goal) for job in jobs], running, progress, record)
+            else:
                 for chain in running:
                     chain.goal = goal
                 advance(running, progress, record, cores)
-                if goal in boundaries:
-                    _meet(algorithm, running)
-                    recorder.meet(met + 1, {chain.number: (chain.done, chain.arrays()) for chain in running})
+            if goal in boundaries:
+                _meet(algorithm, running)
+                recorder.meet(met + 1, {chain.number: (chain.done, chain.arrays()) for chain in running})
+                jobs = [replace(job, stored=chain.stored()) for job, chain in zip(jobs, running, strict=False)]
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -266,25 +267,29 @@ def _in_turn(chains: list[Chain], progress: Progress | None, record: Record, cor
 def _in_executor(
     executor: Executor, jobs: list[Job], ended: list[Chain], progress: Progress | None, record: Record
 ) -> None:
-    """Have the workers of an executor run the chains whole; each is added to `ended` as it comes."""
+    """Have the workers of an executor run the chains to their goals; each has its place in `ended` as it comes."""
     waiting: dict[Future, Job] = {}
     try:
         for job in jobs:
             if job.is_done:
-                ended.append(Chain(job))
+                _put(Chain(job), ended)
             else:
                 waiting[executor.submit(run_job, job)] = job
         while waiting:
             for future in wait(waiting, CHUNK_SECONDS, FIRST_COMPLETED).done:
                 chain = Chain(waiting.pop(future), _result(future))
-                ended.append(chain)
+                _put(chain, ended)
                 record(chain)
                 chain.report(progress)
     finally:
         for future, job in waiting.items():
             if not future.cancel() and future.done() and future.exception() is None:
-                ended.append(Chain(job, future.result()))
-        ended.sort(key=lambda chain: chain.number)
+                _put(Chain(job, future.result()), ended)
+
+
+def _put(chain: Chain, chains: list[Chain]) -> None:
+    """Put a chain where one of its number was, or where it belongs by its number."""
+    chains[:] = sorted([*(c for c in chains if c.number != chain.number), chain], key=lambda c: c.number)
 
 
 def _in_threads(chains: list[Chain], progress: Progress | None, record: Record, cores: int) -> None:

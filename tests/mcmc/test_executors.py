@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 
 import probad as pb
-from probad import dist
+from probad import dist, inference
 from probad.errors import ArgumentError
-from probad.mcmc import NUTS, sample_chains
+from probad.mcmc import NUTS, Choice, sample_chains
+from probad.store import Contents
 from tests.store.runs import Bell, Stopping, assert_same, bound, line, quietly
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +109,39 @@ def test_an_interrupt_returns_the_chains_that_have_ended(tmp_path):
     assert executor.waiting.cancelled()
     assert len(told) == 2
     np.testing.assert_array_equal(result.draws, whole.draws[:2])
+
+
+MEETING = {"draws": 30, "warmup": 200, "chains": 3, "seed": 5}
+
+
+def test_chains_that_meet_come_back_each_time(pool):
+    there = quietly(pb.fit, Bell(), executor=pool, **MEETING)
+    here = quietly(pb.fit, Bell(), **MEETING)
+    assert_same(there, here)
+    assert there["posterior"].attrs["sampler_choice"] == here["posterior"].attrs["sampler_choice"]
+
+
+@pytest.mark.parametrize("n_jobs", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (7, 14)), 17])
+def test_chains_that_meet_are_stored_and_continued_by_workers(n_jobs, tmp_path):
+    """Interrupted in the second, the third and the fifth part of the warm-up, and among the draws."""
+    path, told = tmp_path / "run.zarr", []
+
+    def progress(*state):
+        told.append(state)
+        if len(told) == n_jobs:
+            raise KeyboardInterrupt
+
+    algorithm = Choice()
+    recorder = inference._writer(path, Bell(), algorithm, None, {"keep_warmup": False, "keep_unconstrained": False})
+    run = {"executor": Unfinished(n_jobs), "progress": progress, "recorder": recorder}
+    with recorder, contextlib.suppress(KeyboardInterrupt):
+        assert sample_chains(Bell(), algorithm, **run, **MEETING).interrupted
+    assert len(told) == n_jobs
+    assert Contents(path).met == n_jobs // MEETING["chains"]
+    executor = Unfinished(10**6)
+    assert_same(quietly(pb.resume, path, Bell(), executor=executor), quietly(pb.fit, Bell(), **MEETING))
+    n_parts = MEETING["chains"] * (1 + len(algorithm.boundaries(3, MEETING["warmup"])))
+    assert 10**6 - executor.left == n_parts - n_jobs
 
 
 def test_an_error_in_a_worker_arrives(pool):
