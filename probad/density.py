@@ -233,6 +233,7 @@ class LogDensity:
         *,
         names: Sequence[str] | None = None,
         gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+        difference_step: float | None = None,
     ) -> FunctionDensity:
         """Wrap a function of one flat vector, written in NumPy.
 
@@ -245,10 +246,13 @@ class LogDensity:
         names : sequence of str, optional
             One name per coordinate.
         gradient : str or callable
-            How to differentiate `fn`: ``"reverse"``, by compiled code where there is any; ``"forward"``, ``"central"``,
-            ``"forward-difference"``, ``"five-point"``, ``"richardson"`` or ``"complex"``, see `probad.derivative`. Or
-            a function: ``gradient(z)`` is called for an array of shape (dim,). With a callable, `fn` may be
-            any code: it sees plain numbers only.
+            How to differentiate `fn`: ``"reverse"``, ``"forward"``, ``"central"``, ``"forward-difference"``,
+            ``"five-point"``, ``"richardson"`` or ``"complex"``, see `probad.derivative`; by compiled code where there
+            is any, but for ``"complex"``. Or a function: ``gradient(z)`` is called for an array of shape (dim,). With
+            a callable, or with differences, `fn` may be any code: what cannot be traced sees plain numbers only.
+        difference_step : float, optional
+            Absolute step of differences; for ``"richardson"`` the largest. By default it balances truncation against
+            rounding, for each coordinate by its size.
 
         Examples
         --------
@@ -256,7 +260,7 @@ class LogDensity:
         >>> density.logp_and_grad([1.0, 2.0])
         (-2.5, array([-1., -2.]))
         """
-        return FunctionDensity(fn, dim, names=names, gradient=gradient)
+        return FunctionDensity(fn, dim, names=names, gradient=gradient, difference_step=difference_step)
 
 
 class FunctionDensity(LogDensity):
@@ -272,16 +276,25 @@ class FunctionDensity(LogDensity):
         names: Sequence[str] | None = None,
         variables: Sequence[Variable] | None = None,
         gradient: str | Callable[[np.ndarray], np.ndarray] = "reverse",
+        difference_step: float | None = None,
     ) -> None:
         super().__init__(dim, names=names, variables=variables)
         if not callable(fn):
             raise ArgumentError(f"A log density is made from a function of one vector; got {type(fn).__name__}.")
         self._fn = fn
-        self.gradient = gradient
-        self._gradient_fn = self._find_gradient(gradient)
         self._both_fn = value_and_grad(self._scalar)
-        self._native = native.NativeDensity(self._scalar, self._by_tape, self.dim)
-        self._worker: native.Worker | None = None
+        self._differentiate_by(gradient, difference_step)
+
+    def _differentiate_by(self, gradient, difference_step) -> None:
+        """Set what depends on how the gradient is made."""
+        self.gradient, self.difference_step = gradient, _checked_step(gradient, difference_step)
+        self._gradient_fn = self._find_gradient(gradient)
+        self._worker: native.Worker | native.DifferenceWorker | None = None
+        self._native: native.NativeDensity | None = None
+        if isinstance(gradient, str) and gradient in native.METHODS:
+            by_tape = (self._by_tape, self._value_by_tape)
+            options = {"gradient": gradient, "step": self.difference_step}
+            self._native = native.NativeDensity(self._scalar, *by_tape, self.dim, **options)
 
     def _find_gradient(self, gradient) -> Callable[[np.ndarray], np.ndarray] | None:
         """The function that gives the gradient; None for reverse mode, which gives the value as well."""
@@ -290,18 +303,22 @@ class FunctionDensity(LogDensity):
         if gradient not in METHODS:
             known = ", ".join(map(repr, METHODS))
             raise ArgumentError(f"gradient must be one of {known}, or a function of one vector; got {gradient!r}.")
-        return None if gradient == "reverse" else partial(derivative, self._scalar, method=gradient)
+        if gradient == "reverse":
+            return None
+        return partial(derivative, self._scalar, method=gradient, step=self.difference_step)
 
-    def with_gradient(self, gradient: str | Callable[[np.ndarray], np.ndarray]) -> FunctionDensity:
+    def with_gradient(
+        self, gradient: str | Callable[[np.ndarray], np.ndarray], *, difference_step: float | None = None
+    ) -> FunctionDensity:
         """The same log density with another way to its gradient; see `LogDensity.from_function`."""
         twin = copy.copy(self)
-        twin.gradient = gradient
-        twin._gradient_fn, twin._worker = twin._find_gradient(gradient), None
+        twin._differentiate_by(gradient, difference_step)
         return twin
 
     def __reduce__(self):
         """Travel to another process as the function, which is compiled there anew."""
-        make = partial(FunctionDensity, names=self.names, variables=self.variables, gradient=self.gradient)
+        gradient = {"gradient": self.gradient, "difference_step": self.difference_step}
+        make = partial(FunctionDensity, names=self.names, variables=self.variables, **gradient)
         kept = ("coords", "observed_data", "constant_data", "data_dims")
         return make, (self._fn, self.dim), {name: getattr(self, name) for name in kept}
 
@@ -313,7 +330,7 @@ class FunctionDensity(LogDensity):
     # --- native code: made when an algorithm first asks for the address -----------------------------------------------
     @property
     def address(self) -> int:
-        """Address of compiled code for log density and gradient; 0 if there is none."""
+        """Address of native code for log density and gradient; 0 if there is none."""
         return 0 if self._find_worker() is None else self._worker.address
 
     @property
@@ -332,8 +349,8 @@ class FunctionDensity(LogDensity):
         if self._worker is not None:
             self._worker.failure = None
 
-    def _find_worker(self) -> native.Worker | None:
-        if self._worker is None and self._gradient_fn is None:
+    def _find_worker(self) -> native.Worker | native.DifferenceWorker | None:
+        if self._worker is None and self._native is not None:
             self._worker = self._native.worker()
         return self._worker
 
@@ -354,11 +371,12 @@ class FunctionDensity(LogDensity):
 
     def logp(self, z):
         """Log density at `z`; a traced `z` gives a traced value."""
-        if is_traced(z):
-            return self._scalar(z)
+        return self._scalar(z) if is_traced(z) else self._value_by_tape(self._point(z))
+
+    def _value_by_tape(self, z: np.ndarray) -> float:
         with np.errstate(all="ignore"):
             try:
-                return float(self._scalar(self._point(z)))
+                return float(self._scalar(z))
             except OUTSIDE:
                 return -math.inf
 
@@ -394,3 +412,17 @@ class FunctionDensity(LogDensity):
         except OUTSIDE as error:
             return f"The log density is -inf here: {type(error).__name__}: {error}"
         return super().explain(z)
+
+
+def _checked_step(gradient, step) -> float | None:
+    """The step of differences, if there is one."""
+    if step is None:
+        return None
+    if not isinstance(gradient, str) or gradient not in (*native.BY_VALUES, "complex"):
+        raise ArgumentError(
+            f"difference_step is for gradients by differences, such as gradient='central'; got gradient={gradient!r} "
+            f"with difference_step={step!r}."
+        )
+    if isinstance(step, bool) or not isinstance(step, int | float | np.number) or not 0 < step < math.inf:
+        raise ArgumentError(f"difference_step must be a finite number > 0; got {step!r}.")
+    return float(step)

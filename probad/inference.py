@@ -85,7 +85,7 @@ def nuts(
     gradient : str or callable
         How to differentiate the log density: ``"reverse"``, or for comparison ``"forward"``, ``"central"``,
         ``"forward-difference"``, ``"five-point"``, ``"richardson"``, ``"complex"``, or a function of the unconstrained
-        vector.
+        vector. All but the last two run in native code; ``density.with_gradient`` takes a step for differences as well.
     store : str or path, optional
         A folder that does not exist yet, where the run is kept as it goes; `resume` goes on with it and `read_store`
         reads it, whatever ended the run.

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probad.ad.derivative import DIFFERENCES
 from probad.errors import ArgumentError, CompileWarning, ProbadError
 
 if TYPE_CHECKING:
     from probad.codegen.compiled import CompiledDensity, Worker
+    from probad.codegen.differences import DifferenceWorker
     from probad.codegen.function import CompiledFunction
 
 __all__ = ["NativeDensity", "Worker", "compile"]
 
+EXACT = ("reverse", "forward")
+BY_VALUES = (*DIFFERENCES, "richardson")  # gradients that are made of compiled values
+METHODS = (*EXACT, *BY_VALUES)  # gradients that native code can make
 START_SCALES = (0.3, 0.01, 1.0)  # how far from the origin a first path is looked for
 
 
@@ -76,22 +81,46 @@ class NativeDensity:
         The log density of a flat vector.
     by_tape : callable
         ``by_tape(z) -> (logp, grad)``.
+    value_by_tape : callable
+        ``value_by_tape(z) -> logp``.
     dim : int
+    gradient : str
+        How to differentiate, of `METHODS`.
+    step : float, optional
+        Of differences, absolute.
     """
 
-    def __init__(self, fn: Callable, by_tape: Callable, dim: int):
+    def __init__(
+        self,
+        fn: Callable,
+        by_tape: Callable,
+        value_by_tape: Callable,
+        dim: int,
+        *,
+        gradient: str = "reverse",
+        step: float | None = None,
+    ):
         self._fn, self._by_tape, self._dim = fn, by_tape, dim
+        self._gradient, self._step = gradient, step
+        if gradient in BY_VALUES:
+            self._by_tape = lambda z: (value_by_tape(z.copy()), np.empty(0))
         self._lock = threading.Lock()
         self._compiled: CompiledDensity | None = None
         self._settled = False
 
-    def worker(self) -> Worker | None:
+    def worker(self) -> Worker | DifferenceWorker | None:
         """An evaluator for one thread; None if there is no compiled code."""
         with self._lock:
             if not self._settled:
                 self._compiled = self._compile() if is_wanted() else None
                 self._settled = True
-        return None if self._compiled is None else self._compiled.worker()
+        if self._compiled is None:
+            return None
+        if self._gradient in EXACT:
+            return self._compiled.worker()
+        from probad.codegen.differences import DifferenceWorker
+
+        return DifferenceWorker(self._compiled, self._gradient, self._step)
 
     def _compile(self) -> CompiledDensity | None:
         try:
@@ -100,13 +129,18 @@ class NativeDensity:
             _warn(f"{error}.")
             return None
         failure = None
+        by_values = self._gradient in BY_VALUES
+        # differences are for functions that cannot be traced, too: whatever such a function says to a trace
+        expected = Exception if by_values else (ProbadError, ArithmeticError, ValueError, np.linalg.LinAlgError)
         for scale in START_SCALES:
             start = scale * np.random.default_rng(0).uniform(-1.0, 1.0, self._dim)
             try:
-                return CompiledDensity(self._fn, self._by_tape, start)
-            except (ProbadError, ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+                mode = "none" if by_values else self._gradient
+                return CompiledDensity(self._fn, self._by_tape, start, gradient=mode)
+            except expected as error:
                 failure = error
-        _warn(str(failure))
+        if not by_values:
+            _warn(str(failure))
         return None
 
 

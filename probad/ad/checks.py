@@ -11,6 +11,7 @@ from probad.errors import ArgumentError, GradientError
 from probad.tree import flatten, map_leaves
 
 MODES = ("forward", "reverse")
+RATIO = 1.6  # of the steps of two levels of extrapolation
 
 
 def richardson(f: Callable[[float], np.ndarray], h: float = 0.1, n_levels: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +22,7 @@ def richardson(f: Callable[[float], np.ndarray], h: float = 0.1, n_levels: int =
     f : callable
         Function of one number, returning an array.
     h : float
-        Largest step; it is divided by 1.6 from level to level.
+        Largest step; it is divided by `RATIO` from level to level.
     n_levels : int
         Rows of the extrapolation table.
 
@@ -34,14 +35,13 @@ def richardson(f: Callable[[float], np.ndarray], h: float = 0.1, n_levels: int =
     -----
     Source: Ridders, Advances in Engineering Software 4 (1982) 75.
     """
-    ratio = 1.6
     table: list[np.ndarray] = []
     best, error = None, None
     for level in range(n_levels):
-        step = h / ratio**level
+        step = h / RATIO**level
         row = [(np.asarray(f(step), dtype=float) - np.asarray(f(-step), dtype=float)) / (2 * step)]
         for k in range(level):
-            factor = ratio ** (2 * (k + 1))
+            factor = RATIO ** (2 * (k + 1))
             row.append((factor * row[k] - table[k]) / (factor - 1))
             estimate = np.maximum(np.abs(row[-1] - row[-2]), np.abs(row[-1] - table[k]))
             estimate = np.where(np.isfinite(estimate), estimate, np.inf)

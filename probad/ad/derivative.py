@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from probad.ad.checks import richardson
+from probad.ad.checks import RATIO, richardson
 from probad.ad.composite import join, name_of
 from probad.ad.functions import as_operand
 from probad.ad.jacobians import jacobian
@@ -15,7 +16,8 @@ from probad.ad.rules import shapes
 from probad.errors import ArgumentError, ConversionError, GradientError
 from probad.tree import flatten
 
-EPS = np.finfo(float).eps
+EPS = float(np.finfo(float).eps)
+LEVELS, LARGEST, NEARER = 10, 0.1, 100.0  # of extrapolation: steps, the largest, how much smaller the second largest is
 DISAGREEMENT = 1e-4  # of the complex step with differences, relative: more cannot be rounding
 
 
@@ -133,36 +135,46 @@ def _automatic(mode: str) -> Callable:
     return method
 
 
-def _differences(order: float, offsets: tuple, weights: tuple, truncation: int) -> Callable:
-    """Differences with error h^p: the weighted values at the offsets, in steps.
+@dataclass(frozen=True)
+class Difference:
+    """A difference formula with error h^p: the weighted values at the offsets, in steps, over the step.
 
-    The error is estimated from a second step size: D(h) - D(2h) is 2^p - 1 times the truncation of D(h).
+    Attributes
+    ----------
+    scale : float
+        The step at coordinates up to 1; beyond it grows with the coordinate.
+    offsets, weights : tuple of float
+    truncation : int
+        2^p - 1: how often the error of D(h) is in D(h) - D(2h).
     """
 
-    def method(f, x, step, want_error, name):
+    scale: float
+    offsets: tuple[float, ...]
+    weights: tuple[float, ...]
+    truncation: int
+
+    def __call__(self, f, x, step, want_error, name):
+        """The Jacobian of `f`, and its error from a second step size."""
         columns, errors = [], []
         for i in range(x.size):
-            h = step or EPS**order * max(1.0, abs(x[i]))
+            h = step or self.scale * max(1.0, abs(x[i]))
             h = (x[i] + h) - x[i]  # a step that is exact in floating point
-            column, size = _difference(f, x, i, h, offsets, weights)
+            column, size = self.along(f, x, i, h)
             columns.append(column)
             if want_error:
-                other, _ = _difference(f, x, i, 2 * h, offsets, weights)
-                errors.append(np.abs(column - other) / truncation + 2 * EPS * size / h)
+                other, _ = self.along(f, x, i, 2 * h)
+                errors.append(np.abs(column - other) / self.truncation + 2 * EPS * size / h)
         return np.stack(columns, axis=1), np.stack(errors, axis=1) if want_error else None
 
-    return method
-
-
-def _difference(f, x, i: int, h: float, offsets, weights):
-    """The weighted values, and their largest magnitude."""
-    total, size = 0.0, 0.0
-    for offset, weight in zip(offsets, weights, strict=True):
-        moved = x.copy()
-        moved[i] += offset * h
-        y = f(moved)
-        total, size = total + weight * y, np.maximum(size, np.abs(y))
-    return total / h, size
+    def along(self, f, x, i: int, h: float):
+        """The difference along a coordinate, and the largest magnitude of the values."""
+        total, size = 0.0, 0.0
+        for offset, weight in zip(self.offsets, self.weights, strict=True):
+            moved = x.copy()
+            moved[i] += offset * h
+            y = f(moved)
+            total, size = total + weight * y, np.maximum(size, np.abs(y))
+        return total / h, size
 
 
 def _extrapolated(f, x, step, want_error, name):
@@ -172,17 +184,17 @@ def _extrapolated(f, x, step, want_error, name):
     with steps a hundred times smaller is made as well; where the two disagree, that one is believed.
     """
     columns = []
-    rounding = EPS * np.abs(f(x)) * 1.6**9  # of the last of ten levels, in units of one over the first step
+    rounding = EPS * np.abs(f(x)) * RATIO ** (LEVELS - 1)  # of the last level, in units of one over the first step
     for i in range(x.size):
         unit = np.arange(x.size) == i
         along = lambda h: f(x + h * unit)
-        h = step or 0.1 * max(1.0, abs(x[i]))
-        value, error = richardson(along, h, n_levels=10)
+        h = step or LARGEST * max(1.0, abs(x[i]))
+        value, error = richardson(along, h, n_levels=LEVELS)
         error = error + rounding / h
         if step is None:
-            near, near_error = richardson(along, h / 100, n_levels=10)
-            better = (100 * near_error < error) | ~(np.abs(value - near) <= 10 * (error + near_error))
-            value, error = np.where(better, near, value), np.where(better, near_error + 100 * rounding / h, error)
+            near, near_error = richardson(along, h / NEARER, n_levels=LEVELS)
+            better = (NEARER * near_error < error) | ~(np.abs(value - near) <= 10 * (error + near_error))
+            value, error = np.where(better, near, value), np.where(better, near_error + NEARER * rounding / h, error)
         columns.append((value, error))
     return tuple(np.stack(part, axis=1) for part in zip(*columns, strict=True))
 
@@ -209,12 +221,15 @@ def _complex_step(f, x, step, want_error, name):
     return m, EPS * np.abs(m) if want_error else None
 
 
+DIFFERENCES: dict[str, Difference] = {
+    "forward-difference": Difference(EPS ** (1 / 2), (1, 0), (1.0, -1.0), 1),
+    "central": Difference(EPS ** (1 / 3), (1, -1), (0.5, -0.5), 3),
+    "five-point": Difference(EPS ** (1 / 5), (-2, -1, 1, 2), (1 / 12, -8 / 12, 8 / 12, -1 / 12), 15),
+}
 METHODS: dict[str, Callable] = {
     "reverse": _automatic("reverse"),
     "forward": _automatic("forward"),
-    "forward-difference": _differences(1 / 2, (1, 0), (1.0, -1.0), 1),
-    "central": _differences(1 / 3, (1, -1), (0.5, -0.5), 3),
-    "five-point": _differences(1 / 5, (-2, -1, 1, 2), (1 / 12, -8 / 12, 8 / 12, -1 / 12), 15),
+    **DIFFERENCES,
     "richardson": _extrapolated,
     "complex": _complex_step,
 }

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from probad.ad.jacobians import jacobian
 from probad.codegen import host
 from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
 from probad.codegen.expand import expand
@@ -98,6 +99,9 @@ class CompiledDensity:
         ``evaluate(z) -> (logp, grad)`` by the tape.
     start : (dim,) array
         Where the first trace is made.
+    gradient : {"reverse", "forward", "none"}
+        By which mode the code differentiates; or that it computes the log density alone, and `evaluate` an empty
+        gradient with it.
 
     Raises
     ------
@@ -105,8 +109,10 @@ class CompiledDensity:
         If the function cannot be compiled.
     """
 
-    def __init__(self, fn: Callable, evaluate: Callable, start: np.ndarray):
-        self._fn, self.evaluate, self.start, self.dim = fn, evaluate, start.copy(), len(start)
+    def __init__(self, fn: Callable, evaluate: Callable, start: np.ndarray, *, gradient: str = "reverse"):
+        self._fn = _with_forward_gradient(fn) if gradient == "forward" else fn
+        self.evaluate, self.start, self.dim, self.gradient = evaluate, start.copy(), len(start), gradient
+        self.n_gradient = 0 if gradient == "none" else self.dim
         self._lock = threading.RLock()
         self.traces: list[Trace] = []
         self.n_checks = 0  # by all threads
@@ -119,7 +125,7 @@ class CompiledDensity:
         with without_collection():
             graph, _ = capture(self._fn, z)
             graph = prepare(graph)
-            trace = Trace(prepare_gradient(graph), apart=True)
+            trace = Trace(prepare_gradient(graph) if self.gradient == "reverse" else graph, apart=True)
         self.traces.append(trace)
         self._graphs.append(graph)
         return trace
@@ -193,7 +199,7 @@ class Worker:
                 status, number = self._native(z, value, result)
                 if status == MISS and len(self._compiled.traces) < MAX_TRACES and self._extend(point):
                     status, number = self._native(z, value, result)
-        if status == CARE and number not in self._careful:
+        if status == CARE and self._compiled.gradient == "reverse" and number not in self._careful:
             self._careful.add(number)
             with self._compiled._lock:
                 self._compiled.add_careful(number)
@@ -236,7 +242,7 @@ class Worker:
     def _by_tape(self, point: np.ndarray, value: int, result: int) -> int:
         logp, grad = self._compiled.evaluate(point)
         _array(value, 1)[0] = logp
-        _array(result, len(point))[:] = grad
+        _array(result, self._compiled.n_gradient)[:] = grad
         return OK if np.isfinite(logp) and np.isfinite(grad).all() else NOT_FINITE
 
     def _check(self, point: np.ndarray, status: int, value: int, result: int) -> None:
@@ -245,14 +251,15 @@ class Worker:
         n = self._compiled.n_checks
         later = min(CHECK_AFTER * 4 ** max(0, n - FIRST_CHECKS), CHECK_RARELY)
         self._table.check_after(1 if n < FIRST_CHECKS else int(self._random.integers(1, 2 * later)))
-        difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, len(point)))
+        n_gradient = self._compiled.n_gradient
+        difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, n_gradient))
         if difference is None:
             return
         what, compiled, tape, size = difference
         if np.isfinite([compiled, tape]).all() and abs(compiled - tape) > LARGEST_ROUNDING * size:
             raise _stale(what, compiled, tape, point)
         # far out rounding sets two right programs apart, or leaves one without a number: has the function changed?
-        start, number, slope = self._compiled.start.copy(), np.empty(1), np.empty(len(point))
+        start, number, slope = self._compiled.start.copy(), np.empty(1), np.empty(n_gradient)
         status, _ = self._native(start.ctypes.data, number.ctypes.data, slope.ctypes.data)
         if status not in (OK, NOT_FINITE) or self._difference(start, status, float(number[0]), slope) is not None:
             raise _stale(what, compiled, tape, point)
@@ -270,10 +277,15 @@ class Worker:
         if not _close(got, logp, SAME_VALUE * size):
             return "log density", got, logp, size
         size = 1 + float(np.max(np.abs(grad), initial=0.0))
-        for i in range(len(point)):
+        for i in range(len(slope)):
             if not _close(slope[i], grad[i], SAME_GRADIENT * size):
                 return f"derivative by coordinate {i}", float(slope[i]), float(grad[i]), size
         return None
+
+
+def _with_forward_gradient(fn: Callable) -> Callable:
+    """The function with its gradient by forward mode, which is captured with the rest."""
+    return lambda z: (fn(z), jacobian(fn, mode="forward")(z))
 
 
 def _close(a: float, b: float, tolerance: float) -> bool:

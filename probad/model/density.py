@@ -188,7 +188,7 @@ class ModelDensity(FunctionDensity):
 
     def __reduce__(self):
         """Travel to another process as the model with its data."""
-        return _density_of, (self._run.__self__, self.gradient)
+        return _density_of, (self._run.__self__, self.gradient, self.difference_step)
 
     def constrain(self, z) -> dict[str, np.ndarray]:
         """Values of latent and deterministic variables; see `LogDensity.constrain`.
@@ -230,10 +230,12 @@ class ModelDensity(FunctionDensity):
         return found or super().explain(z)
 
 
-def _density_of(model, gradient) -> ModelDensity:
+def _density_of(model, gradient, difference_step) -> ModelDensity:
     """The log density of a bound model that has travelled."""
     density = model.density()
-    return density if isinstance(gradient, str) and gradient == "reverse" else density.with_gradient(gradient)
+    if isinstance(gradient, str) and gradient == "reverse":
+        return density
+    return density.with_gradient(gradient, difference_step=difference_step)
 
 
 def check_first_evaluation(run: Run, layout: Layout) -> None:
