@@ -17,13 +17,15 @@ from probad.density import FunctionDensity, LogDensity
 from probad.diagnostics import warn_about
 from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
 from probad.mcmc import HMC, MAMS, NUTS, Choice, prepare, sample_chains
-from probad.mcmc.initialize import optimized_starts
+from probad.mcmc.initialize import optimized_starts, prior_starts
 from probad.mcmc.settings import check_count
 from probad.model import BoundModel, Model
 from probad.progress import show_chains, show_steps
 from probad.store import Writer, fingerprint
 from probad.vi import Fit
 from probad.vi import fit as fit_family
+
+STARTS = {"map": optimized_starts, "prior": prior_starts}
 
 
 def nuts(
@@ -72,10 +74,10 @@ def nuts(
         From what: from draws and gradients, in windows that begin at once and overlap; or from draws in Stan's windows.
     step_size : float, optional
         Where the search for a step size starts; with ``warmup=0`` it is the step size.
-    init : dict, array, "uniform" or "map", optional
+    init : dict, array, "uniform", "map" or "prior", optional
         Where chains start: constrained values by name, an unconstrained vector (one for all chains, or one per row),
-        points drawn from (-2, 2) in the unconstrained space, the default, or points near the modes that a short search
-        finds from there.
+        points drawn from (-2, 2) in the unconstrained space, the default, points near the modes that a short search
+        finds from there, or draws from the prior of the model.
     cores : int, optional
         Threads.
     keep_warmup : bool
@@ -324,8 +326,8 @@ def vi(
         Draws per step.
     step_size : float
         Of the optimiser at the start, in standard deviations of the approximation; it falls to a sixteenth.
-    init : dict or (dim,) array, optional
-        Where the approximation starts.
+    init : dict, (dim,) array, "uniform", "map" or "prior", optional
+        Where the approximation starts, as for `nuts`.
     progress : bool
 
     Returns
@@ -345,7 +347,9 @@ def vi(
     """
     density = as_density(model, "vi")
     seed = _seed(seed)
-    start = _start(density, init)
+    start = _start(density, init, seed, 1)
+    if isinstance(init, str) and start is not None:
+        start = start[0]
     if start is not None and start.ndim != 1:
         raise ArgumentError(f"vi takes one start, a vector of shape ({density.dim},); got shape {start.shape}.")
     if density.address:  # asked for, so that it evaluates by compiled code
@@ -502,11 +506,7 @@ def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=No
     """Run chains, keep them, convert them, and say what is wrong with them to the caller of the public function."""
     output.prepare()
     seed = _seed(seed)
-    if isinstance(init, str) and init == "map":
-        check_count("chains", counts["chains"], 1, None)
-        start = optimized_starts(density, seed, int(counts["chains"]))
-    else:
-        start = _start(density, init)
+    start = _start(density, init, seed, counts["chains"])
     with contextlib.nullcontext() if store is None else _writer(store, density, algorithm, start, keep) as recorder:
         post = run_chains(
             density, algorithm, seed, start, progress, counts=counts, recorder=recorder, executor=executor, **keep
@@ -565,10 +565,13 @@ def _seed(seed) -> int:
     return int(seed)
 
 
-def _start(density: LogDensity, init) -> np.ndarray | None:
-    """Unconstrained starting points from what users may give."""
+def _start(density: LogDensity, init, seed: int, chains: int) -> np.ndarray | None:
+    """Unconstrained starting points from what users may give; None for the usual ones."""
     if init is None or (isinstance(init, str) and init == "uniform"):
         return None
+    if isinstance(init, str) and init in STARTS:
+        check_count("chains", chains, 1, None)
+        return STARTS[init](density, seed, int(chains))
     if isinstance(init, Mapping):
         return density.unconstrain(init)
     try:
@@ -579,6 +582,6 @@ def _start(density: LogDensity, init) -> np.ndarray | None:
     if start.ndim not in (1, 2) or start.shape[-1] != density.dim:
         raise ArgumentError(
             f"init must be a dict of values by name, an unconstrained array whose last axis has length {density.dim}, "
-            f"or 'uniform'; got {got}."
+            f"'uniform', 'map' or 'prior'; got {got}."
         )
     return start

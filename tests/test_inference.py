@@ -190,14 +190,14 @@ def test_starts_in_every_form():
     named = {"a": 1.0, "b": [2.0, -1.0], "sigma": 0.5}
     density = model.density()
     flat = density.unconstrain(named)
-    for init in (named, flat, np.stack([flat, flat]), "uniform"):
+    for init in (named, flat, np.stack([flat, flat]), "uniform", "prior", "map"):
         _quietly(pb.nuts, model, draws=2, warmup=0, chains=2, seed=1, init=init)
     with pytest.raises(ArgumentError, match="no variable 'beta'"):
         pb.nuts(model, init={"beta": 1.0}, progress=False)
     with pytest.raises(ArgumentError, match="length 4"):
         pb.nuts(model, init=np.zeros(3), progress=False)
     with pytest.raises(ArgumentError, match="uniform"):
-        pb.nuts(model, init="prior", progress=False)
+        pb.nuts(model, init="mode", progress=False)
 
 
 def _bell(dim=2):
@@ -233,7 +233,7 @@ MISTAKES = {
     ),
     "a start of the wrong length": (
         lambda: pb.nuts(_bell(), init=np.zeros(500), progress=False),
-        r"last axis has length 2, or 'uniform'; got an array of shape \(500,\)\.$",
+        r"last axis has length 2, 'uniform', 'map' or 'prior'; got an array of shape \(500,\)\.$",
     ),
     "a start of no kind": (lambda: pb.nuts(_bell(), init=object(), progress=False), "init must be a dict of values"),
     "a point as text": (lambda: _fitted().log_prob("mode"), "^A point is a dict .*; got 'mode'"),

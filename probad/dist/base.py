@@ -283,8 +283,27 @@ class Distribution:
             )
         self.validate()
         shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
+        return self.sample_batch(rng, shape + self.batch_shape)
+
+    def sample_batch(self, rng: np.random.Generator, batch_shape: Shape) -> Array:
+        """One draw for each element of a batch that the parameters, which are not checked, broadcast to.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        batch_shape : tuple of int
+
+        Returns
+        -------
+        array of shape ``batch_shape + event_shape``
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is too extreme to draw from.
+        """
         try:
-            return as_array(self._draw(rng, shape + self.batch_shape))
+            return as_array(self._draw(rng, batch_shape))
         except ValueError as error:  # NumPy's generators refuse, say, a Poisson rate of 1e19
             raise ParameterError(f"Cannot draw from {self!r}: {error}.") from error
 

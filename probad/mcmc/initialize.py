@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from probad.errors import InitializationError
+from probad.density import OUTSIDE
+from probad.errors import ArgumentError, InitializationError
 
 RADIUS, N_TRIES = 2.0, 100
 N_STEPS, JITTER = 100, 0.1  # of the search for a mode: iterations, and unconstrained distance from where it ends
@@ -127,6 +128,60 @@ def optimized_starts(density, seed: int, chains: int) -> np.ndarray:
         usable = math.isfinite(logp) and np.isfinite(grad).all()
         starts.append(best[1] + noise if usable else best[1])
     return np.stack(starts)
+
+
+def prior_starts(density, seed: int, chains: int) -> np.ndarray:
+    """Starting points drawn from the prior of a model.
+
+    Parameters
+    ----------
+    density : LogDensity
+        With a method ``draw_prior(rng)``, as models have.
+    seed, chains : int
+        The start of chain i depends on (seed, i) alone.
+
+    Returns
+    -------
+    (chains, dim) array, unconstrained
+
+    Raises
+    ------
+    ArgumentError
+        If the density has no prior.
+    InitializationError
+        If no draw has a finite log density and gradient.
+    """
+    if not hasattr(density, "draw_prior"):
+        raise ArgumentError(
+            f"init='prior' needs the priors of a model; a {type(density).__name__} has none. Give starting points as "
+            "init=, or 'uniform' or 'map'."
+        )
+    density, starts = density.fork(), []
+    start_all(lambda chain: starts.append(_drawn(density, seed, chain)), chains)
+    return np.stack(starts)
+
+
+def _drawn(density, seed: int, chain: int) -> np.ndarray:
+    """A draw from the prior where chain number `chain` may start."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(chain, 3)))
+    why = None
+    for _ in range(N_TRIES):
+        try:
+            position = density.draw_prior(rng)
+        except OUTSIDE as error:
+            why = str(error) if why is None else why
+            continue
+        if not np.isfinite(position).all():
+            continue
+        logp, grad = density.logp_and_grad(position)
+        if math.isfinite(logp) and np.isfinite(grad).all():
+            return position
+        why = density.explain(position) if why is None else why
+    raise InitializationError(
+        f"No starting point for chain {chain}: none of {N_TRIES} draws from the prior has a finite log density and "
+        f"gradient. At the first of them: {why or 'it lies on the edge of its support.'} Choose priors that fit the "
+        "data better, or start elsewhere: init='uniform', 'map', or values by name."
+    )
 
 
 def _given(density, position: np.ndarray, chain: int):

@@ -16,7 +16,7 @@ from probad.errors import DataError, ModelError, ShapeError, explain
 from probad.model.effects import FACTOR, SAMPLE, Interpreter, Site
 from probad.model.explain import explain_point
 from probad.model.layout import Layout, SiteInfo
-from probad.model.prior import normal_prior
+from probad.model.prior import draw_prior, normal_prior
 from probad.model.values import values_at
 from probad.numerics import as_array
 
@@ -221,6 +221,11 @@ class ModelDensity(FunctionDensity):
     def normal_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of the prior, if all of it is normal; see `probad.model.prior.normal_prior`."""
         return normal_prior(self._run, self._layout)
+
+    def draw_prior(self, rng: np.random.Generator) -> np.ndarray:
+        """One draw from the prior as an unconstrained point; see `probad.model.prior.draw_prior`."""
+        with np.errstate(all="ignore"):
+            return draw_prior(self._run, self._layout, rng)
 
     def explain(self, z) -> str:
         """Say why log density or gradient is not finite at `z`: the first site, index and value that break a rule."""

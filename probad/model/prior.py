@@ -1,4 +1,4 @@
-"""Find the normal prior of a model, for samplers that want it apart from the likelihood."""
+"""The prior of a model apart from its likelihood: draws from it, and its mean and covariance if it is normal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from probad.dist import MvNormal, Normal
-from probad.errors import ModelError
+from probad.errors import ModelError, ShapeError
 from probad.model.effects import SAMPLE, Interpreter, Site
 from probad.model.layout import Layout, SiteInfo
 from probad.numerics import as_array
@@ -54,6 +54,65 @@ class Priors(Interpreter):
         factors = np.broadcast_to(dist.scale_tril, (*info.shape, n)).reshape(-1, n, n)
         for rows, factor in zip(index.reshape(-1, n), factors, strict=True):
             self.covariance[np.ix_(rows, rows)] = factor @ factor.T
+
+
+class DrawPrior(Interpreter):
+    """Draw latent variables from their priors, in the order of their declaration; factors count as likelihood."""
+
+    def __init__(self, layout: Layout, rng: np.random.Generator):
+        self.layout, self.rng = layout, rng
+        self.z = np.zeros(layout.dim)
+
+    def process(self, site: Site) -> None:
+        """Answer with a draw, and write its unconstrained form."""
+        if site.kind != SAMPLE:
+            return
+        if site.obs is not None:
+            site.value = as_array(site.obs)
+            return
+        info, dist = self.layout.find(site.name), site.dist
+        dist.validate(site.name)
+        try:
+            site.value = dist.sample_batch(self.rng, info.batch_shape)
+        except NotImplementedError as error:
+            raise ModelError(
+                f"Site '{site.name}' ({info.where}) cannot be drawn from its prior: {type(dist).__name__} has no "
+                "sampler. Give the class a method _draw(rng, shape), or start elsewhere: init='uniform', 'map', or "
+                "values by name."
+            ) from error
+        if site.value.shape != info.shape:
+            raise ShapeError(
+                f"A draw of site '{site.name}' from {dist!r} has shape {site.value.shape}, but the site {info.shape}."
+            )
+        u = np.asarray(info.bijector_for(dist).inverse(site.value))
+        self.z[info.index] = u.ravel() if u.ndim else u
+
+
+def draw_prior(run: Callable[[Interpreter], Any], layout: Layout, rng: np.random.Generator) -> np.ndarray:
+    """One draw of all latent variables from their priors, in unconstrained coordinates.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(interpreter)`` runs the model.
+    layout : Layout
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (dim,) array
+        Infinite where a draw was rounded to the edge of its support.
+
+    Raises
+    ------
+    ModelError
+        If a distribution cannot be drawn from; names the site.
+    ParameterError
+        If draws make a parameter of another prior impossible; names the site.
+    """
+    draw = DrawPrior(layout, rng)
+    run(draw)
+    return draw.z
 
 
 def normal_prior(run: Callable[[Interpreter], Any], layout: Layout) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Chains that start near modes."""
+"""Chains that start near modes or from the prior."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import probad as pb
-from probad.errors import InitializationError, SamplingWarning
-from probad.mcmc.initialize import JITTER, optimized_starts
+from probad import dist
+from probad.dist.base import DISTRIBUTIONS
+from probad.errors import ArgumentError, InitializationError, ModelError, SamplingWarning
+from probad.mcmc.initialize import JITTER, optimized_starts, prior_starts
 
 
 def _far():
@@ -51,3 +53,133 @@ def test_the_error_says_which_chains_cannot_start():
         pb.nuts(density, chains=2, init=some[:2], **options)
     with pytest.raises(InitializationError, match=r"^None of the 2 chains can start\. Chain 0 cannot"):
         pb.nuts(density, chains=2, init=[-1.0], **options)
+
+
+# --- draws from the prior --------------------------------------------------------------------------------------------
+@pb.model
+def hierarchy(y):
+    tau = pb.sample("tau", dist.Gamma(4.0, 2.0))
+    theta = pb.sample("theta", dist.Normal(100.0 * tau, tau), shape=3)
+    share = pb.sample("share", dist.Dirichlet(np.array([2.0, 3.0, 5.0])))
+    low = pb.sample("low", dist.Uniform(theta[0], theta[0] + 1.0))
+    pb.factor("far away", -1e-3 * np.sum(low**2))
+    pb.sample("y", dist.Normal(theta + share, 1.0), obs=y)
+
+
+def test_prior_starts_have_the_moments_of_the_prior():
+    """Against means and variances worked out by hand: of tau, of theta by the law of total variance, of the shares."""
+    density = hierarchy(np.zeros(3)).density()
+    starts = prior_starts(density, 1, 2000)
+    drawn = density.constrain(starts)
+    moments = {
+        "tau": (drawn["tau"], 2.0, 1.0),
+        "theta": (drawn["theta"][:, 1], 200.0, 100.0**2 + 5.0),
+        "share": (drawn["share"][:, 2], 0.5, 0.5 * 0.5 / 11),
+        "low": (drawn["low"] - drawn["theta"][:, 0], 0.5, 1 / 12),
+    }
+    for name, (x, mean, variance) in moments.items():
+        error = np.sqrt(variance / len(x))
+        assert abs(x.mean() - mean) < 4 * error, name
+        assert 0.85 < x.var() / variance < 1.17, name
+    within = (drawn["theta"] - 100.0 * drawn["tau"][:, None]) / drawn["tau"][:, None]
+    assert np.abs(np.corrcoef(within.T) - np.eye(3)).max() < 0.1  # independent along the axes of shape=
+
+
+def test_the_prior_start_of_a_chain_depends_on_seed_and_number_alone():
+    density = hierarchy(np.zeros(3)).density()
+    np.testing.assert_array_equal(prior_starts(density, 1, 2), prior_starts(density, 1, 4)[:2])
+    assert (prior_starts(density, 2, 2) != prior_starts(density, 1, 2)).all()
+
+
+@pytest.mark.parametrize("name", sorted(DISTRIBUTIONS))
+def test_every_continuous_prior_can_be_drawn(name):
+    """Also where shape= stretches an axis of length one."""
+    cls = DISTRIBUTIONS[name]
+    if cls.discrete or cls.__module__.startswith("tests."):
+        pytest.skip("it cannot be latent")
+    n_drawn = 0
+    for example in cls.examples:
+        one = {k: np.asarray(v)[None] for k, v in example.items()}  # a batch axis in front
+        if any(np.ndim(v) != cls.parameters[k].event_ndim for k, v in example.items()):
+            continue  # it has one already
+
+        @pb.model
+        def alone():
+            pb.sample("x", cls(**one), shape=3)
+
+        density = alone().density()
+        (z,) = prior_starts(density, 3, 1)
+        n_drawn += 1
+        x = density.constrain(z)["x"]
+        assert x.shape == (3, *cls(**example).event_shape)
+        assert len(np.unique(x.reshape(3, -1)[:, 0])) == 3
+        assert cls(**one).support.violation(x) is None
+    assert n_drawn
+
+
+def test_the_options_of_all_samplers():
+    model = hierarchy(np.zeros(3))
+    expected = model.density().constrain(prior_starts(model.density(), 1, 2))["theta"]
+    options = {"draws": 1, "warmup": 0, "chains": 2, "seed": 1, "progress": False}
+    for sample in (pb.nuts, pb.hmc, pb.mams, pb.metropolis, pb.mala):
+        still = {} if sample is pb.metropolis else {"step_size": 1e-9}
+        if sample is pb.metropolis:
+            still = {"metric": np.full(7, 1e-20)}
+        with pytest.warns(SamplingWarning):
+            post = sample(model, init="prior", **still, **options)
+        np.testing.assert_allclose(post["posterior"]["theta"].values[:, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("init", "starts"), [("map", optimized_starts), ("prior", prior_starts)])
+def test_variational_fits_start_there_too(init, starts):
+    model = hierarchy(np.zeros(3))
+    with pytest.warns(pb.errors.ConvergenceWarning):
+        approx = pb.vi(model, init=init, steps=1, seed=4, step_size=1e-12, progress=False)
+    with pytest.warns(pb.errors.ConvergenceWarning):
+        given = pb.vi(model, init=starts(model.density(), 4, 1)[0], steps=1, seed=4, step_size=1e-12, progress=False)
+    np.testing.assert_array_equal(approx.elbo, given.elbo)
+
+
+def test_a_density_without_a_prior_is_refused():
+    with pytest.raises(ArgumentError, match=r"init='prior' needs the priors of a model; a FunctionDensity has none\."):
+        pb.nuts(_far(), init="prior", progress=False)
+    with pytest.raises(ArgumentError, match="'uniform', 'map' or 'prior'; got 'priors'"):
+        pb.nuts(_far(), init="priors", progress=False)
+
+
+def test_an_improper_prior_is_refused_by_name():
+    class Improper(dist.Normal):
+        _draw = pb.dist.base.Distribution._draw
+
+    @pb.model
+    def flat():
+        pb.sample("mu", dist.Normal(0.0, 1.0))
+        pb.sample("beta", Improper(0.0, 1.0))
+
+    DISTRIBUTIONS.pop("Improper")
+    words = r"Site 'beta' \(test_initialize\.py:\d+\) cannot be drawn from its prior: Improper has no sampler\."
+    with pytest.raises(ModelError, match=words):
+        pb.nuts(flat(), init="prior", progress=False)
+
+
+def test_a_prior_that_never_fits_is_told_with_the_site():
+    @pb.model
+    def never(y):
+        scale = pb.sample("scale", dist.Exponential(1.0))
+        pb.sample("y", dist.Uniform(0.0, scale), obs=y)
+
+    with pytest.raises(InitializationError, match=r"^None of the 4 chains can start\. .* draws from the prior .* 'y'"):
+        pb.nuts(never(np.array([500.0])), init="prior", progress=False)
+
+
+def test_impossible_draws_are_drawn_again():
+    """A scale that is negative in half of the draws."""
+
+    @pb.model
+    def halves(y):
+        a = pb.sample("a", dist.Normal(0.0, 1.0))
+        b = pb.sample("b", dist.Normal(0.0, a))
+        pb.sample("y", dist.Normal(b, 1.0), obs=y)
+
+    starts = prior_starts(halves(np.zeros(2)).density(), 1, 20)
+    assert (starts[:, 0] > 0).all()
