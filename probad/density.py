@@ -6,6 +6,7 @@ A sampler or an optimiser sees nothing of a model but a `LogDensity`. To write o
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from probad import native
-from probad.ad import derivative, is_traced, value_and_grad
+from probad.ad import anomaly_mode, derivative, is_traced, value_and_grad
 from probad.ad.derivative import METHODS
-from probad.errors import ArgumentError, ParameterError, ShapeError, did_you_mean
+from probad.ad.origins import origin_of
+from probad.errors import ArgumentError, GradientError, ParameterError, ShapeError, did_you_mean
 from probad.numerics import as_array
 
 OK, NOT_FINITE, FATAL = 0, 1, 2  # what evaluate() returns: the C side of the contract uses the same numbers
@@ -411,7 +413,22 @@ class FunctionDensity(LogDensity):
                 self._scalar(self._point(z))
         except OUTSIDE as error:
             return f"The log density is -inf here: {type(error).__name__}: {error}"
-        return super().explain(z)
+        return f"{super().explain(z)}{self._origin(self._point(z))}"
+
+    def _origin(self, z: np.ndarray) -> str:
+        """Where a log density or gradient that is not finite begins, as a sentence; nothing if that is not known."""
+        with contextlib.suppress(Exception), np.errstate(all="ignore"):  # not every function can be traced
+            logp, grad = self._by_tape(z)
+            if not math.isfinite(logp):
+                origin = origin_of(self._scalar, z)
+                return "" if origin is None else f" It begins with {origin}."
+            if self.gradient == "reverse" and not np.isfinite(grad).all():
+                try:
+                    with anomaly_mode():
+                        self._both_fn(z)
+                except GradientError as error:
+                    return f" {str(error).rstrip('.')}."
+        return ""
 
 
 def _checked_step(gradient, step) -> float | None:

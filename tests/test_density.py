@@ -177,7 +177,11 @@ def test_explain_names_the_coordinate_without_a_derivative():
     density = LogDensity.from_function(lambda z: -(z[0] ** 2) - np.sqrt(z[1]), 2, names=["a", "b"])
     assert "'b'" in density.explain([1.0, 0.0])
     assert "gradient is finite" in density.explain([1.0, 1.0])
-    assert "nan" in density.explain([1.0, -1.0])
+    assert "sqrt called with (0.0) gave 0.0" in density.explain([1.0, 0.0])
+    text = density.explain([1.0, -1.0])
+    assert "nan here. It begins with sqrt(-1) = nan, in <lambda>, test_density.py:" in text
+    black_box = LogDensity.from_function(lambda z: float(np.log(z[0])), 1, gradient=lambda z: 1 / z)
+    assert black_box.explain([-1.0]) == "The log density is nan here."
 
 
 # --- stress -----------------------------------------------------------------------------------------------------------

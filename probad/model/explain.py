@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import linecache
+import traceback
 from collections.abc import Callable
 
 import numpy as np
 
+from probad.ad.box import raw
+from probad.ad.origins import History, HistoryTrace, Operation
 from probad.errors import ProbadError
 from probad.model.effects import FACTOR, SAMPLE, Interpreter, Site
 from probad.model.layout import Layout, SiteInfo
@@ -21,11 +25,19 @@ class Explain(Interpreter):
         self.values: dict[str, np.ndarray] = {}
         self.finding: str | None = None
         self.finite_but_wrong: str | None = None
+        self.culprit: str | None = None  # name of the site of the one or the other
+        self.of_term = True  # whether what is computed from its parameters is to blame, not they themselves
         self.last = "its start"
 
     def process(self, site: Site) -> None:
         """Answer with the value of a site, and look at its term."""
         self.last = f"site '{site.name}'"
+        before = self.finding or self.finite_but_wrong
+        self._look_at(site)
+        if (self.finding or self.finite_but_wrong) != before:
+            self.culprit = site.name
+
+    def _look_at(self, site: Site) -> None:
         if site.kind == FACTOR:
             self._look_at_factor(site)
         elif site.kind == SAMPLE:
@@ -53,7 +65,8 @@ class Explain(Interpreter):
 
     def _look_at_term(self, site: Site) -> None:
         if (bad_term := self._bad_term(site)) is not None:
-            self.finding = self._broken_rule(site) or bad_term
+            broken_rule = self._broken_rule(site)
+            self.finding, self.of_term = broken_rule or bad_term, broken_rule is None
         elif self.finite_but_wrong is None:  # as with a probability above 1, whose logarithm exists
             self.finite_but_wrong = self._broken_rule(site)
 
@@ -98,11 +111,69 @@ class Explain(Interpreter):
         if self.finding is None and index is not None:
             self.finding = f"factor '{site.name}'{_at(index)} is {logp[index]}"
 
-    def parents(self) -> str:
+    def latents(self) -> str:
         """The latent values up to now."""
-        if not self.values:
-            return ""
-        return " Latent values: " + ", ".join(f"{name} = {_show(value)}" for name, value in self.values.items()) + "."
+        return f" Latent values: {self._listed(self.values)}." if self.values else ""
+
+    def _listed(self, names) -> str:
+        return ", ".join(f"{name} = {_show(value)}" for name, value in self.values.items() if name in names)
+
+    def background(self, run: Callable[[Interpreter], object]) -> str:
+        """Where the finding begins, and on which latent values it depends."""
+        follow = Follow(self.layout, self.z, self.culprit, of_term=self.of_term)
+        try:
+            with follow.trace:
+                run(follow)
+        except Exception:  # also after the site that matters
+            if follow.inputs is None:
+                return self.latents()
+        where = f"Site '{self.culprit}' ({self.layout.find(self.culprit).where})"
+        origin = "" if follow.origin is None else f" It begins with {follow.origin}."
+        if not follow.inputs:
+            return f"{origin} {where} depends on no latent value."
+        return f"{origin} {where} depends on {self._listed(follow.inputs)}."
+
+
+class Follow(Interpreter):
+    """Run a model at a point on values with histories, and keep the history of what enters one site.
+
+    Attributes
+    ----------
+    inputs : frozenset of str or None
+        Names of the latent sites that enter its parameters, or the value of a factor; None if it was not reached.
+    origin : Operation or None
+        Which operation first gave a NaN or infinity that is in its parameters, its value or its term.
+    """
+
+    def __init__(self, layout: Layout, z: np.ndarray, name: str, *, of_term: bool):
+        self.layout, self.z, self.name, self.of_term = layout, z, name, of_term
+        self.trace = HistoryTrace()
+        self.inputs: frozenset[str] | None = None
+        self.origin: Operation | None = None
+
+    def process(self, site: Site) -> None:
+        """Answer with a value that knows its site."""
+        if site.kind == FACTOR:
+            self._keep(site, [as_array(site.value)], [])
+        elif site.kind == SAMPLE and site.obs is not None:
+            site.value = as_array(site.obs)
+            self._keep(site, site.dist.given().values(), [site.dist.logp(site.value)])
+        elif site.kind == SAMPLE:
+            info = self.layout.find(site.name)
+            u = self.trace.input(self.z[info.index].reshape(info.unconstrained_shape)[()], site.name)
+            bijector = info.bijector_for(site.dist)
+            value = bijector.forward(u)
+            rest = [value, bijector.log_det(u, value), site.dist.logp(value)] if site.name == self.name else []
+            self._keep(site, site.dist.given().values(), rest)
+            site.value = self.trace.input(raw(value), site.name)  # what depends on it does not depend on its parents
+
+    def _keep(self, site: Site, arguments, rest) -> None:
+        if site.name != self.name or self.inputs is not None:
+            return
+        histories: list[History] = [self.trace.history(x) for x in arguments]
+        self.inputs = frozenset().union(*(h.inputs for h in histories))
+        histories += [self.trace.history(x) for x in rest if self.of_term]
+        self.origin = next((h.origin for h in histories if h.origin is not None), None)
 
 
 def explain_point(run: Callable[[Interpreter], object], layout: Layout, z: np.ndarray) -> str | None:
@@ -112,12 +183,27 @@ def explain_point(run: Callable[[Interpreter], object], layout: Layout, z: np.nd
         run(search)
     except Exception as error:
         if search.finding is None:
-            kind = type(error).__name__
-            return f"The model raised {kind} after {search.last}: {error}{search.parents()}"
+            what = f"{type(error).__name__} after {search.last}: {str(error).rstrip('.')}"
+            return f"The model raised {what}{_raised(error)}.{search.latents()}"
     if search.finding is None:
         wrong = search.finite_but_wrong
-        return wrong and f"The log density is finite here, but it is wrong: {wrong}.{search.parents()}"
-    return f"The log density is not finite here: {search.finding}.{search.parents()}"
+        return wrong and f"The log density is finite here, but it is wrong: {wrong}.{search.background(run)}"
+    return f"The log density is not finite here: {search.finding}.{search.background(run)}"
+
+
+def _raised(error: BaseException) -> str:
+    """The line of the user's code that an exception comes from."""
+    lines = [
+        (frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in ("probad", "numpy", "scipy")
+    ]
+    if not lines:
+        return ""
+    file, number = lines[-1]
+    source = linecache.getline(file, number).strip()
+    where = f"{file.replace(chr(92), '/').rpartition('/')[2]}:{number}"
+    return f", in {where}" + (f": {source}" if source else "")
 
 
 def _first(wrong) -> tuple[int, ...] | None:

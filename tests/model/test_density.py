@@ -498,10 +498,67 @@ def test_explain_names_a_factor_an_exception_and_a_derivative():
         if sample("x", dist.Normal(0.0, 1.0)) > 1:
             raise RuntimeError("too far")
 
-    assert "RuntimeError after site 'x': too far" in explanation(broken, z=[2.0])
+    text = explanation(broken, z=[2.0])
+    assert "RuntimeError after site 'x': too far, in test_density.py:" in text
+    assert 'raise RuntimeError("too far"). Latent values: x = 2.' in text
 
     def cusp():
         factor("cusp", -np.sqrt(abs(sample("x", dist.Normal(0.0, 1.0)) - 1.0)))
 
-    assert "derivative by 'x'" in explanation(cusp, z=[1.0])
+    text = explanation(cusp, z=[1.0])
+    assert "derivative by 'x' is nan. The derivative of sqrt is not finite" in text
+    assert 'factor("cusp", -np.sqrt(' in text
     assert "gradient is finite" in explanation(cusp, z=[2.0])
+
+
+def growth(y):
+    """Of four latent sites, two enter the failing one; a third enters one of those alone."""
+    mean = sample("mean", dist.Normal(0.0, 1.0))
+    start = sample("start", dist.Normal(mean, 1.0), shape=3)
+    sample("other", dist.Normal(0.0, 1.0))
+    shift = sample("shift", dist.Normal(0.0, 1.0))
+    rate = np.log(start + 2.0)
+    level = 2.0 * rate + shift
+    sample("y", dist.Normal(level, 1.0), obs=y)
+
+
+def test_explain_names_the_first_operation_and_the_parents_of_the_site():
+    text = explanation(growth, np.zeros(3), z=[0.1, 1.0, -4.0, 3.0, 0.3, 0.5])
+    assert (
+        "got nan at index 1 at site 'y'. It begins with log(-2) = nan at index 1, in growth, test_density.py:" in text
+    )
+    assert ": rate = np.log(start + 2.0). Site 'y' (test_density.py:" in text
+    assert text.endswith(") depends on start = [ 1. -4.  3.], shift = 0.5.")
+
+
+def test_explain_names_the_operation_of_a_value_that_overflows():
+    def body():
+        low = sample("low", dist.Normal(0.0, 1.0))
+        sample("x", dist.Uniform(low, low + 1.0))
+        sample("s", dist.HalfNormal(1.0), shape=2)
+
+    text = explanation(body, z=[0.0, 0.3, 0.0, 800.0])
+    assert "It begins with exp(800) = inf at index 1, in body, " in text
+    assert "Site 's' (test_density.py:" in text and text.endswith("depends on no latent value.")
+
+
+def test_explain_does_not_blame_a_branch_that_was_not_taken():
+    def body(y):
+        x = sample("x", dist.Normal(0.0, 1.0))
+        safe = np.where(x > 0, np.log(x), 0.0)
+        sample("y", dist.Normal(safe, np.exp(-1e3 * safe) - 1.0), obs=y)
+
+    text = explanation(body, [1.0], z=[-1.0])
+    assert "Normal(scale=...) must be > 0; got 0.0 at site 'y'" in text
+    assert "begins" not in text
+    assert text.endswith("depends on x = -1.")
+
+
+def test_explain_names_what_a_factor_depends_on():
+    def body():
+        x, a, _ = (sample(name, dist.Normal(0.0, 1.0)) for name in "xab")
+        factor("penalty", np.sum(np.stack([x, a])) * np.inf)
+
+    text = explanation(body, z=[1.0, 2.0, 3.0])
+    assert "factor 'penalty' is inf. It begins with multiply(3, inf) = inf, in body, " in text
+    assert text.endswith("depends on x = 1, a = 2.")
