@@ -17,7 +17,7 @@ from probad.density import FunctionDensity, LogDensity
 from probad.diagnostics import warn_about
 from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
 from probad.mcmc import HMC, MAMS, NUTS, Choice, prepare, sample_chains
-from probad.mcmc.initialize import optimized_starts, prior_starts
+from probad.mcmc.initialize import check_dependence, optimized_starts, prior_starts
 from probad.mcmc.settings import check_count
 from probad.model import BoundModel, Model
 from probad.progress import show_chains, show_steps
@@ -354,6 +354,7 @@ def vi(
         raise ArgumentError(f"vi takes one start, a vector of shape ({density.dim},); got shape {start.shape}.")
     if density.address:  # asked for, so that it evaluates by compiled code
         density = density.fork()
+    check_dependence(density)
     options = {"steps": steps, "n_samples": n_samples, "step_size": step_size}
     try:
         with show_steps(progress, str(family)) as callback:

@@ -20,10 +20,10 @@ import numpy as np
 from probad.errors import ArgumentError
 from probad.mcmc import workspace
 from probad.mcmc.chain import Chain, Job, Progress, Recorder, arrays_of, run_job
-from probad.mcmc.initialize import start_all
+from probad.mcmc.initialize import check_dependence, start_all
 from probad.mcmc.run import compiled_kernels, prepare
 from probad.mcmc.settings import Algorithm, check_count
-from probad.mcmc.workspace import FLAGS, INTEGERS, STATISTICS, STEP_SIZE
+from probad.mcmc.workspace import FLAGS, GRADIENT, INTEGERS, POSITION, STATISTICS, STEP_SIZE
 
 CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
 PATIENCE = 0.1  # seconds that a density has to come back after an interrupt, before it is interrupted itself
@@ -162,8 +162,10 @@ def sample_chains(
         jobs = []
         if executor is not None:
             jobs += [job(i) for i in range(chains)]
+            check_dependence(density)
         else:
             start_all(lambda i: running.append(Chain(job(i))), chains)
+            check_dependence(density, *(np.stack([c.space.rows[k] for c in running]) for k in (POSITION, GRADIENT)))
             begun = True
             for chain in running:
                 record(chain)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from probad.density import OUTSIDE
-from probad.errors import ArgumentError, InitializationError
+from probad.errors import ArgumentError, DensityError, InitializationError
 
 RADIUS, N_TRIES = 2.0, 100
 N_STEPS, JITTER = 100, 0.1  # of the search for a mode: iterations, and unconstrained distance from where it ends
+N_LOOKS, N_NAMED = 5, 3  # points at which a derivative of 0 is looked at again; coordinates that a message names
+MOVES = (-1.0, 1e3, -1e3, 1e6)  # of a coordinate that nothing seems to depend on
 WALL = 1e100  # what a point without a finite log density costs: more than any other, and finite for the line search
 
 
@@ -84,6 +86,58 @@ def start_all(start: Callable[[int], None], chains: int) -> None:
         numbers = " and ".join(", ".join(map(str, failures)).rsplit(", ", 1))
         which = f"Chain{'s' if len(failures) > 1 else ''} {numbers} of {chains} cannot start, the others can"
     raise InitializationError(f"{which}. {first}") from first
+
+
+def check_dependence(density, positions: np.ndarray | None = None, grads: np.ndarray | None = None) -> None:
+    """Refuse a log density that does not depend on some coordinate, which then has no posterior.
+
+    Derivatives that are 0 at the given points are looked at elsewhere, and the coordinate is moved far away. So a
+    density that is flat between walls passes. Where no derivative is 0 this costs nothing.
+
+    Parameters
+    ----------
+    density : LogDensity
+    positions, grads : (n, dim) arrays, optional
+        Points with a finite log density, and the gradients there; one is drawn if they are not given.
+
+    Raises
+    ------
+    DensityError
+        Naming coordinates.
+    """
+    rng = np.random.default_rng(0)
+    if grads is None:
+        try:
+            position, _, grad = starting_point(density, rng, None, 0)
+        except InitializationError:  # it has to be said where a start is needed
+            return
+        positions, grads = position[None], grad[None]
+    flat = np.flatnonzero(~grads.any(axis=0))
+    for _ in range(N_LOOKS if flat.size else 0):
+        logp, grad = density.logp_and_grad(rng.uniform(-RADIUS, RADIUS, density.dim))
+        if math.isfinite(logp):
+            flat = flat[grad[flat] == 0]
+    found = [int(i) for i in flat[:N_NAMED] if _stays(density, positions[0], i)]
+    if not found:
+        return
+    names = ", ".join(f"'{density.names[i]}'" for i in found)
+    more = f" (and on {len(flat) - len(found)} more coordinates, it seems)" if len(flat) > N_NAMED else ""
+    raise DensityError(
+        f"The log density does not depend on {names}{more}: its derivative is 0 wherever it was looked at, and moving "
+        f"the coordinate by {max(MOVES):g} changes nothing. Such a posterior is improper, and draws from it mean "
+        "nothing. Give the variable a prior, use it in the model, or leave it out."
+    )
+
+
+def _stays(density, position: np.ndarray, i: int) -> bool:
+    """Whether the log density is the same however far coordinate `i` is moved."""
+    here = density.logp_and_grad(position)[0]
+    for move in MOVES:
+        there = position.copy()
+        there[i] += move
+        if density.logp_and_grad(there)[0] != here:
+            return False
+    return True
 
 
 def optimized_starts(density, seed: int, chains: int) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import probad as pb
 from probad import dist
 from probad.dist.base import DISTRIBUTIONS
-from probad.errors import ArgumentError, InitializationError, ModelError, SamplingWarning
-from probad.mcmc.initialize import JITTER, optimized_starts, prior_starts
+from probad.errors import ArgumentError, DensityError, InitializationError, ModelError, SamplingWarning
+from probad.mcmc.initialize import JITTER, check_dependence, optimized_starts, prior_starts
 
 
 def _far():
@@ -183,3 +185,76 @@ def test_impossible_draws_are_drawn_again():
 
     starts = prior_starts(halves(np.zeros(2)).density(), 1, 20)
     assert (starts[:, 0] > 0).all()
+
+
+# --- densities that do not depend on a coordinate -----------------------------------------------------------------
+def _flat_in(names, dim=4):
+    used = [i for i in range(dim) if f"x[{i}]" not in names]
+    return pb.LogDensity.from_function(lambda z: -0.5 * np.sum(z[used] ** 2), dim)
+
+
+FLAT = {
+    "one": (["x[2]"], r"does not depend on 'x\[2\]': its derivative is 0"),
+    "two": (["x[1]", "x[3]"], r"does not depend on 'x\[1\]', 'x\[3\]': "),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_coordinate_that_nothing_depends_on_is_named(name):
+    names, words = FLAT[name]
+    options = {"draws": 5, "warmup": 5, "chains": 2, "seed": 1, "progress": False}
+    for sample in (pb.nuts, pb.mams, pb.metropolis):
+        with pytest.raises(DensityError, match=words):
+            sample(_flat_in(names), **options)
+    with pytest.raises(DensityError, match=words):
+        pb.vi(_flat_in(names), seed=1, progress=False)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(DensityError, match=words):
+        pb.nuts(_flat_in(names), executor=executor, **options)
+
+
+def test_many_such_coordinates_are_counted():
+    density = _flat_in([f"x[{i}]" for i in range(1, 9)], 9)
+    with pytest.raises(DensityError, match=r"'x\[1\]', 'x\[2\]', 'x\[3\]' \(and on 5 more coordinates, it seems\)"):
+        pb.nuts(density, progress=False)
+
+
+def test_a_variable_of_a_model_without_a_prior_is_named():
+    class Nothing(dist.Normal):
+        def logp(self, value):
+            return 0.0 * (value - self.loc)
+
+    @pb.model
+    def improper(y):
+        a = pb.sample("a", Nothing(0.0, 1.0))
+        b = pb.sample("b", Nothing(0.0, 1.0), shape=2)
+        pb.factor("likelihood", -np.sum((y - a - b[0]) ** 2))
+
+    DISTRIBUTIONS.pop("Nothing")
+    with pytest.raises(DensityError, match=r"does not depend on 'b\[1\]': .* Give the variable a prior"):
+        pb.nuts(improper(np.zeros(3)), progress=False)
+
+
+def test_densities_that_are_flat_in_parts_are_left_alone():
+    """Flat between walls, flat near the origin, and a derivative that is lost although the density depends on it."""
+    box = lambda z: np.where(np.max(np.abs(z)) < 3, 0.0, -np.inf)
+    plateau = lambda z: -0.5 * np.sum(np.maximum(np.abs(z) - 4.0, 0.0) ** 2)
+    lost = lambda z: -0.5 * z[0] ** 2 - np.round(np.abs(z[1]))
+    for f in (box, plateau, lost):
+        density = pb.LogDensity.from_function(f, 2)
+        z = np.array([[0.3, 0.2], [-0.1, 0.4]])
+        check_dependence(density, z, np.stack([density.logp_and_grad(x)[1] for x in z]))
+        check_dependence(density)
+
+
+def test_looking_costs_nothing_where_no_derivative_is_zero():
+    calls = []
+
+    class Counted(pb.LogDensity):
+        def logp_and_grad(self, z):
+            calls.append(1)
+            return -0.5 * float(z @ z), -z
+
+    check_dependence(Counted(2), np.zeros((2, 2)), np.array([[0.0, 1.0], [1.0, 0.0]]))
+    assert not calls
+    check_dependence(Counted(2))
+    assert len(calls) == 1
