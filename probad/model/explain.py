@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from probad.ad.box import raw
 from probad.ad.origins import History, HistoryTrace, Operation
-from probad.errors import ProbadError
+from probad.errors import ParameterError, ProbadError
 from probad.model.effects import FACTOR, SAMPLE, Interpreter, Site
-from probad.model.layout import Layout, SiteInfo
+from probad.model.layout import Layout, SiteInfo, Survey, lay_out
 from probad.numerics import as_array
 
 
@@ -174,6 +175,44 @@ class Follow(Interpreter):
         self.inputs = frozenset().union(*(h.inputs for h in histories))
         histories += [self.trace.history(x) for x in rest if self.of_term]
         self.origin = next((h.origin for h in histories if h.origin is not None), None)
+
+
+class Blame(Survey):
+    """The layout run from zero, on values with histories: where a parameter that is not finite begins."""
+
+    def __init__(self, coords: Mapping[str, np.ndarray]):
+        super().__init__(coords, None)
+        self.trace = HistoryTrace()
+        self.origin: Operation | None = None
+
+    def _check_distribution(self, site: Site) -> None:
+        super()._check_distribution(site)  # which leaves out what has a history
+        histories = [self.trace.history(x) for x in site.dist.given().values()]
+        self.origin = self.origin or next((h.origin for h in histories if h.origin is not None), None)
+
+    def _latent(self, site: Site, info: SiteInfo) -> None:
+        super()._latent(site, info)
+        site.value = self.trace.input(raw(site.value), site.name)
+
+
+def lay_out_or_explain(run: Callable, again: Callable, coords: Mapping[str, np.ndarray]) -> Layout:
+    """Lay a model out as `lay_out` does; if a parameter is not finite, a note on the error says where that begins.
+
+    Parameters
+    ----------
+    run, again : callable
+        ``run(interpreter)`` runs the model; the second is for the search.
+    coords : mapping
+    """
+    try:
+        return lay_out(run, coords)
+    except ParameterError as error:
+        blame = Blame(coords)
+        with contextlib.suppress(Exception), np.errstate(all="ignore"), blame.trace:
+            again(blame)
+        if blame.origin is not None:
+            error.add_note(f"It begins with {blame.origin}.")
+        raise
 
 
 def explain_point(run: Callable[[Interpreter], object], layout: Layout, z: np.ndarray) -> str | None:

@@ -14,7 +14,8 @@ from probad.errors import ArgumentError, InPlaceError, ModelError, ProbadError, 
 from probad.model.data import own
 from probad.model.density import ModelDensity, check_first_evaluation
 from probad.model.effects import Interpreter, is_running
-from probad.model.layout import SiteInfo, lay_out
+from probad.model.explain import lay_out_or_explain
+from probad.model.layout import SiteInfo
 from probad.model.table import site_table
 
 
@@ -132,7 +133,7 @@ class BoundModel:
         self.fn = fn
         self.args = bound.arguments
         self._call = bound.args, bound.kwargs
-        self._layout = self._checked(lambda run: lay_out(run, coords), "laying out")
+        self._layout = self._checked(lambda run: lay_out_or_explain(run, self._run, coords), "laying out")
         lengths = self._layout.dim_lengths
         self.coords = {dim: coords.get(dim, np.arange(n)) for dim, n in lengths.items()}
         self.sites: list[SiteInfo] = list(self._layout.sites.values())

@@ -256,3 +256,23 @@ def test_mistakes_of_numpy_users_that_work():
     z = np.array([0.1, 0.2, 0.3])
     expected = scipy.stats.norm.logpdf(z).sum() + scipy.special.gammaln(np.exp(z)).sum() + 2 * z[0] + z @ [1, 2, 3]
     assert model(body)().density().logp(z) == pytest.approx(expected, rel=EXACT)
+
+
+def test_a_layout_that_fails_says_where_a_nan_begins():
+    def body(y):
+        a = sample("a", dist.Normal(0.0, 1.0), shape=3)
+        rate = np.log(-np.abs(a)) + sample("b", dist.HalfNormal(1.0))
+        sample("y", dist.Normal(rate, 1.0), obs=y)
+
+    with pytest.raises(ParameterError, match=r"loc=\.\.\.\) must be a finite number; got -inf at index 0") as error:
+        model(body)(np.zeros(3))
+    first, second = error.value.__notes__
+    assert second.endswith("after site 'b'.")
+    assert first.startswith("It begins with log(-0) = -inf at index 0, in body, test_mistakes.py:")
+    assert first.endswith('rate = np.log(-np.abs(a)) + sample("b", dist.HalfNormal(1.0)).')
+
+
+def test_a_layout_that_fails_by_a_finite_number_says_no_more():
+    with pytest.raises(ParameterError) as error:
+        model(lambda: sample("y", dist.Normal(0.0, -np.abs(latent())), obs=1.0))()
+    assert [note.partition(", ")[2] for note in error.value.__notes__] == ["after site 'mu'."]
