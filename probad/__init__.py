@@ -58,7 +58,7 @@ from probad.inference import fit, hmc, mams, nuts, vi
 from probad.model import deterministic, factor, model, sample
 from probad.native import compile
 from probad.runs import read_store, resume
-from probad.samplers import elliptical_slice, mala, metropolis
+from probad.samplers import elliptical_slice, mala, manifold_mala, metropolis, rmhmc
 from probad.show import show
 from probad.stress import stress
 from probad.version import __version__
@@ -100,12 +100,14 @@ __all__ = [
     "linearize",
     "mala",
     "mams",
+    "manifold_mala",
     "metropolis",
     "model",
     "numerics",
     "nuts",
     "read_store",
     "resume",
+    "rmhmc",
     "root",
     "sample",
     "show",

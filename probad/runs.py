@@ -210,5 +210,6 @@ def _samplers(kind: type) -> dict[str, type]:
     """All samplers by name."""
     found = {}
     for each in kind.__subclasses__():
-        found |= {each.__name__: each, **_samplers(each)}
+        found |= {each.__name__: each} if hasattr(each, "code") else {}  # without one it is what samplers share
+        found |= _samplers(each)
     return found

@@ -12,7 +12,7 @@ import numpy as np
 from probad.density import LogDensity
 from probad.errors import ArgumentError
 from probad.inference import as_density, draw_posterior
-from probad.mcmc import MALA, EllipticalSlice, Metropolis, prepare
+from probad.mcmc import MALA, RMHMC, EllipticalSlice, ManifoldMALA, Metropolis, prepare
 from probad.model import BoundModel
 
 
@@ -161,6 +161,142 @@ def elliptical_slice(
     counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
     where = {"store": store, "executor": executor}
     return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
+
+
+def rmhmc(
+    model: BoundModel | LogDensity,
+    *,
+    draws: int = 1000,
+    warmup: int = 500,
+    chains: int = 4,
+    seed: int | None = None,
+    metric: str = "softabs",
+    metric_fn: Callable[[Any], Any] | None = None,
+    softening: float = 3.0,
+    n_steps: int | None = None,
+    trajectory_length: float | None = None,
+    jitter: float = 0.5,
+    target_accept: float = 0.9,
+    step_size: float | None = None,
+    tolerance: float = 1e-6,
+    max_iterations: int = 50,
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+):
+    """Draw from the posterior by Riemannian-manifold HMC, whose metric follows the curvature from place to place.
+
+    For small posteriors, of up to about 30 coordinates, whose shape changes so much that no one metric fits: a step
+    takes about ten Hessians and third derivatives. Elsewhere `probad.nuts` is far quicker.
+
+    Parameters
+    ----------
+    metric : {"softabs", "fisher"}
+        Minus the Hessian with its eigenvalues made positive; or what `metric_fn` says, such as a Fisher information.
+    metric_fn : callable, optional
+        ``metric_fn(z)``, of the unconstrained vector and written in NumPy, returns a positive definite matrix of shape
+        (dim, dim); it is differentiated here.
+    softening : float
+        Of SoftAbs: eigenvalues smaller in size than its inverse count as that, so that its root is the longest step
+        across a flat region.
+    n_steps, trajectory_length, jitter
+        As for `probad.hmc`; lengths are measured in the metric, and the default one is pi / 2.
+    target_accept, step_size
+        As for `probad.nuts`. Warm-up tunes the step size only.
+    tolerance : float
+        Change, in the units of the metric, below which an implicit step counts as solved.
+    max_iterations : int
+        Limit on its iterations; beyond, the trajectory is rejected and counts as a divergence.
+    model, draws, warmup, chains, seed, init, cores, keep_warmup, keep_unconstrained, store, executor, progress
+        As for `probad.nuts`; a log density must be made by ``LogDensity.from_function``. Runs with a `metric_fn` cannot
+        be stored.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        The attributes ``n_curvatures`` and ``n_contractions`` tell how many matrices, and contractions of their
+        derivatives, the whole run took.
+    """
+    prepare(RMHMC)  # meanwhile the model is read
+    density = as_density(model, "rmhmc")
+    algorithm = RMHMC(
+        metric=metric,
+        metric_fn=metric_fn,
+        softening=softening,
+        n_steps=n_steps,
+        trajectory_length=trajectory_length,
+        jitter=jitter,
+        target_accept=target_accept,
+        step_size=step_size,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    where = {"store": _checked_store(store, metric_fn), "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
+
+
+def manifold_mala(
+    model: BoundModel | LogDensity,
+    *,
+    draws: int = 4000,
+    warmup: int = 1000,
+    chains: int = 4,
+    seed: int | None = None,
+    metric: str = "softabs",
+    metric_fn: Callable[[Any], Any] | None = None,
+    softening: float = 3.0,
+    target_accept: float = 0.574,
+    step_size: float | None = None,
+    init: Any = None,
+    cores: int | None = None,
+    keep_warmup: bool = False,
+    keep_unconstrained: bool = False,
+    store: str | os.PathLike | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+):
+    """Draw from the posterior by simplified manifold MALA: Langevin steps in the metric of where they begin.
+
+    One Hessian a step and nothing implicit, so it is the cheap way to a metric of position.
+
+    Parameters
+    ----------
+    metric, metric_fn, softening
+        As for `rmhmc`.
+    target_accept, step_size
+        As for `mala`.
+    model, draws, warmup, chains, seed, init, cores, keep_warmup, keep_unconstrained, store, executor, progress
+        As for `rmhmc`.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    prepare(ManifoldMALA)  # meanwhile the model is read
+    density = as_density(model, "manifold_mala")
+    algorithm = ManifoldMALA(
+        metric=metric, metric_fn=metric_fn, softening=softening, target_accept=target_accept, step_size=step_size
+    )
+    keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
+    counts = {"draws": draws, "warmup": warmup, "chains": chains, "cores": cores}
+    where = {"store": _checked_store(store, metric_fn), "executor": executor}
+    return draw_posterior(density, algorithm, seed, init, progress, counts=counts, **where, **keep)
+
+
+def _checked_store(store, metric_fn):
+    """The store, unless it would have to keep a function."""
+    if store is not None and metric_fn is not None:
+        raise ArgumentError(
+            "A store keeps no functions, so that a run with metric_fn= cannot be continued from one. Leave out store=, "
+            "or take metric='softabs'."
+        )
+    return store
 
 
 def _prior(density: LogDensity, prior_mean):

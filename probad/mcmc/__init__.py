@@ -2,6 +2,7 @@
 
 from probad.mcmc.chains import ChainResult, cut, sample_chains
 from probad.mcmc.choice import Choice
+from probad.mcmc.manifold_settings import RMHMC, ManifoldMALA
 from probad.mcmc.run import prepare
 from probad.mcmc.settings import HMC, MAMS, NUTS, Algorithm
 from probad.mcmc.step_settings import MALA, EllipticalSlice, Metropolis
@@ -11,10 +12,12 @@ __all__ = [
     "MALA",
     "MAMS",
     "NUTS",
+    "RMHMC",
     "Algorithm",
     "ChainResult",
     "Choice",
     "EllipticalSlice",
+    "ManifoldMALA",
     "Metropolis",
     "cut",
     "prepare",

@@ -138,6 +138,8 @@ def sample_chains(
         "seed": int(seed),
     }
     starts = _starts(init, chains, density.dim)
+    if executor is None:  # else in its workers
+        density = algorithm.attach(density)
     boundaries = algorithm.boundaries(density.dim, int(warmup))
     start_time = time.perf_counter()
     if executor is None:

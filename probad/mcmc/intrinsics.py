@@ -59,6 +59,51 @@ def evaluate(address, ctx, rows, position, gradient, scalars, logp, dim) -> int:
     return address(ctx, rows, position, gradient, scalars, logp, dim)
 
 
+FIELD, CONTRACTION = 0, 1  # the two functions of a `probad.mcmc.geometry.Geometry`
+
+
+@intrinsic(
+    "opaque", "opaque", "int", "floats", "int", "int", "int",
+    returns="int",
+    body="""
+      %function = inttoptr i64 %0 to ptr
+      %tables = inttoptr i64 %1 to ptr
+      %slot = getelementptr inbounds i64, ptr %tables, i64 %2
+      %table = load ptr, ptr %slot
+      %read = mul i64 %4, %6
+      %written = mul i64 %5, %6
+      %place = getelementptr inbounds double, ptr %3, i64 %read
+      %result = getelementptr inbounds double, ptr %3, i64 %written
+      %status = call i32 %function(ptr %table, ptr %place, ptr null, ptr %result)
+      %wide = sext i32 %status to i64
+      ret i64 %wide
+    """,
+)  # fmt: skip
+def evaluate_geometry(address, ctx, which, rows, place, result, dim) -> int:
+    """Evaluate a function of a geometry on rows of `rows`.
+
+    FIELD reads the position at row `place`, and writes gradient, matrix and log density from row `result` on.
+    CONTRACTION reads the position and behind it the rows of the weights, and writes one row.
+
+    Parameters
+    ----------
+    address, ctx
+        In machine code two integers. In Python `address` is a `probad.mcmc.geometry.PythonGeometry`.
+    which : int
+        FIELD or CONTRACTION.
+    rows : (n_rows * dim,) array
+    place, result : int
+        First row that is read, first row that is written.
+    dim : int
+
+    Returns
+    -------
+    int
+        0 if all results are finite, 1 if not, 2 if the function failed.
+    """
+    return address(ctx, which, rows, place, result, dim)
+
+
 class PythonDensity:
     """What stands in for the address of a log density when the kernels run in Python.
 

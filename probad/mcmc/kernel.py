@@ -7,6 +7,7 @@ import math
 from probad.mcmc.elliptical import elliptical_transition
 from probad.mcmc.estimates import renew_metric
 from probad.mcmc.microcanonical import mams_transition
+from probad.mcmc.riemannian import manifold_mala_transition, riemannian_transition
 from probad.mcmc.static import hmc_transition
 from probad.mcmc.step_size import average_step_size, find_step_size, finish_step_size, restart_averaging
 from probad.mcmc.trajectory import nuts_transition
@@ -27,6 +28,7 @@ from probad.mcmc.workspace import (
     ITERATION,
     LOGP,
     MAMS,
+    MANIFOLD_MALA,
     MAX_ENERGY_ERROR,
     METROPOLIS,
     N_DRAWS,
@@ -35,6 +37,7 @@ from probad.mcmc.workspace import (
     N_WARMUP,
     NUTS,
     POSITION,
+    RIEMANNIAN,
     SAME_METRIC,
     SATURATED,
     START_ENERGY,
@@ -86,6 +89,10 @@ def run_iterations(
             status = metropolis_transition(address, ctx, rows, scalars, counts, random, metric, dim)
         elif counts[ALGORITHM] == ELLIPTICAL:
             status = elliptical_transition(address, ctx, rows, scalars, counts, random, metric, dim)
+        elif counts[ALGORITHM] == RIEMANNIAN:
+            status = riemannian_transition(address, ctx, rows, scalars, counts, random, dim)
+        elif counts[ALGORITHM] == MANIFOLD_MALA:
+            status = manifold_mala_transition(address, ctx, rows, scalars, counts, random, dim)
         else:
             status = mams_transition(address, ctx, rows, scalars, counts, random, metric, dim)
         if status != FINE:

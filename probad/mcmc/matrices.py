@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+EIGEN_SWEEPS = 30  # six to ten are enough
 SWEEPS = 12  # of rotations; six are enough for all but nearly singular matrices
 ORTHOGONAL = 1e-9  # cosine between rows below which they count as orthogonal: a metric needs no more
 
@@ -112,3 +113,53 @@ def orthogonalise_rows(array, a, norms, n):
                         array[q + k] = s * x + c * y
     for i in range(n):
         array[norms + i] = dot(array, a + i * n, a + i * n, n)
+
+
+def diagonalise(array, a, v, n):
+    """Replace a symmetric matrix by its eigenvalues, on the diagonal, and write the eigenvectors to the rows at `v`.
+
+    Source: Jacobi's rotations, as in Golub and Van Loan, "Matrix Computations" (2013), section 8.5.
+    """
+    for i in range(n):
+        for j in range(n):
+            array[v + i * n + j] = 0.0
+        array[v + i * n + i] = 1.0
+    sweep = 0
+    rotated = True
+    while rotated and sweep < EIGEN_SWEEPS:
+        rotated = False
+        sweep = sweep + 1
+        for i in range(n - 1):
+            for j in range(i + 1, n):
+                off = array[a + i * n + j]
+                size = abs(array[a + i * n + i]) + abs(array[a + j * n + j])
+                if abs(off) > 1e-16 * size and off != 0.0:
+                    rotated = True
+                    rotate(array, a, v, i, j, off, n)
+
+
+def rotate(array, a, v, i, j, off, n):
+    """One rotation of rows and columns i and j, after which element (i, j), that is `off`, is zero."""
+    theta = (array[a + j * n + j] - array[a + i * n + i]) / (2.0 * off)
+    t = 1.0 / (abs(theta) + math.sqrt(theta * theta + 1.0))
+    if theta < 0.0:
+        t = -t
+    c = 1.0 / math.sqrt(t * t + 1.0)
+    s = t * c
+    for k in range(n):
+        x = array[a + k * n + i]
+        y = array[a + k * n + j]
+        array[a + k * n + i] = c * x - s * y
+        array[a + k * n + j] = s * x + c * y
+    for k in range(n):
+        x = array[a + i * n + k]
+        y = array[a + j * n + k]
+        array[a + i * n + k] = c * x - s * y
+        array[a + j * n + k] = s * x + c * y
+    array[a + i * n + j] = 0.0
+    array[a + j * n + i] = 0.0
+    for k in range(n):
+        x = array[v + i * n + k]
+        y = array[v + j * n + k]
+        array[v + i * n + k] = c * x - s * y
+        array[v + j * n + k] = s * x + c * y

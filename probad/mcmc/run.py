@@ -16,6 +16,7 @@ import numpy as np
 
 from probad.codegen.kernel import Kernel, start_compiling
 from probad.errors import CompileError, ProbadWarning
+from probad.mcmc.geometry import Geometry, PythonGeometry
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
 from probad.mcmc.settings import Algorithm
@@ -110,7 +111,10 @@ class PythonRun:
 
     def __init__(self, density, space: Workspace):
         self._space, self._memory = space, space.to_lists()
-        self._address, self._ctx = PythonDensity(density.evaluate, density.dim), density.ctx
+        if isinstance(density, Geometry):
+            self._address, self._ctx = PythonGeometry(density), 0
+        else:
+            self._address, self._ctx = PythonDensity(density.evaluate, density.dim), density.ctx
         self._counts = self._memory[2]
 
     @property

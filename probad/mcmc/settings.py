@@ -104,6 +104,10 @@ class Algorithm:
     def write_to(self, space: workspace.Workspace) -> None:
         """Put the settings of one sampler where its kernels read them."""
 
+    def attach(self, density):
+        """What the kernels of the sampler evaluate, made from a log density: itself, but for those that need more."""
+        return density
+
     def boundaries(self, dim: int, warmup: int) -> list[int]:
         """Iterations at which all chains wait for each other, for `meet`."""
         return []

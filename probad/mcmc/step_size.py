@@ -6,9 +6,11 @@ import math
 
 from probad.mcmc.integrators import leapfrog, total_energy
 from probad.mcmc.random import fill_normal
+from probad.mcmc.riemannian import loss_of_one_step
 from probad.mcmc.rows import copy_row
 from probad.mcmc.workspace import (
     ACCEPTANCE_GAP,
+    ALGORITHM,
     AVERAGED,
     FAILED,
     FINE,
@@ -16,9 +18,11 @@ from probad.mcmc.workspace import (
     LOG_STEP_AVERAGE,
     LOG_STEP_CENTRE,
     LOGP,
+    MANIFOLD_MALA,
     MOMENTUM,
     NO_STEP_SIZE,
     POSITION,
+    RIEMANNIAN,
     RIGHT_GRADIENT,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
@@ -69,7 +73,10 @@ def finish_step_size(scalars, counts):
 
 
 def energy_loss_of_one_step(address, ctx, rows, scalars, counts, random, metric, dim):
-    """Minus the energy error of one leapfrog from here with a new momentum; NaN if the density failed."""
+    """Minus the energy error of one step from here with a new momentum; NaN if the density failed."""
+    if counts[ALGORITHM] == RIEMANNIAN or counts[ALGORITHM] == MANIFOLD_MALA:
+        is_langevin = counts[ALGORITHM] == MANIFOLD_MALA
+        return loss_of_one_step(address, ctx, rows, scalars, counts, random, is_langevin, dim)
     fill_normal(random, rows, MOMENTUM, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
     copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)

@@ -35,7 +35,8 @@ TARGET_ACCEPT, STEP_SIZE_USED = 16, 17
 SYMMETRIC_SUM = 18  # as ACCEPTANCE_SUM, of the acceptance that warm-up by draws and gradients aims at
 TRAJECTORY_LENGTH, JITTER, REFRESHMENT = 19, 20, 21
 LEAST_CURVATURE, LARGEST_CURVATURE = 22, 23  # what a choice between samplers has found
-N_SCALARS = 24
+SOFTENING, TOLERANCE = 24, 25  # of a Riemannian metric, and of its implicit steps
+N_SCALARS = 26
 
 # --- counts ---------------------------------------------------------------------------------------------------------
 ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
@@ -47,9 +48,11 @@ STOP = 13  # not 0: give up the present iteration; written by another thread whi
 DECISION = 14  # iteration from which to twice which the metric may become dense, if that is worth its cost; or -1
 CLIMBING, ARRIVED = 15, 16  # whether the chain is on its way to the posterior, and the first iteration after that
 SAME_METRIC = 17  # step sizes averaged since the metric was learnt
-N_COUNTS = 18
+MAX_ITERATIONS = 18  # of an implicit step
+N_FIELDS, N_CONTRACTIONS = 19, 20  # evaluations of a geometry, in the whole run
+N_COUNTS = 21
 
-NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL = 0, 1, 2, 3, 4  # values of ALGORITHM
+NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL, RIEMANNIAN, MANIFOLD_MALA = 0, 1, 2, 3, 4, 5, 6  # values of ALGORITHM
 DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric
 FIXED, BY_DRAWS, BY_DRAWS_AND_GRADIENTS = 0, 1, 2  # values of ADAPTATION: what the metric is learnt from
 
@@ -123,6 +126,7 @@ class Workspace:
         form: int = DIAGONAL,
         adaptation: int = FIXED,
         decision: int = -1,
+        more_rows: int = 0,
     ):
         """A workspace for a chain over `dim` coordinates, with the unit metric.
 
@@ -135,7 +139,7 @@ class Workspace:
         counts[DECISION] = decision
         identity = np.eye(dim).ravel() if form == DENSE else None
         workspace = cls(
-            rows=np.zeros((STACK + ROWS_PER_LEVEL * (max_tree_depth + 1), dim)),
+            rows=np.zeros((STACK + ROWS_PER_LEVEL * (max_tree_depth + 1) + more_rows, dim)),
             scalars=np.zeros(N_SCALARS),
             counts=counts,
             random=random,

@@ -41,6 +41,45 @@ class Student(LogDensity):
         return float(-3.0 * np.log1p(z[0] ** 2 / 5)), np.array([-6.0 * z[0] / (5 + z[0] ** 2)])
 
 
+class Banana(LogDensity):
+    """x ~ Normal(0, 2) and y ~ Normal(b x^2, s), with its curvature by hand, as kernels in Python ask for it."""
+
+    b, s = 0.25, 0.5
+
+    def __init__(self):
+        super().__init__(2)
+
+    def draw(self, rng, n):
+        """Exact draws."""
+        x = 2.0 * rng.standard_normal(n)
+        return np.column_stack([x, self.b * x**2 + self.s * rng.standard_normal(n)])
+
+    def standardise(self, z):
+        """Two independent standard normal numbers from a draw."""
+        return np.column_stack([z[:, 0] / 2.0, (z[:, 1] - self.b * z[:, 0] ** 2) / self.s])
+
+    def logp_and_grad(self, z):
+        x, r, precision = z[0], z[1] - self.b * z[0] ** 2, self.s**-2
+        logp = -(x**2) / 8 - 0.5 * precision * r**2
+        return float(logp), np.array([-x / 4 + 2 * self.b * precision * x * r, -precision * r])
+
+    def __call__(self, ctx, which, rows, place, result, dim):
+        """As `probad.mcmc.geometry.PythonGeometry`, of minus the Hessian."""
+        x, y = rows[2 * place : 2 * place + 2]
+        b, precision = self.b, self.s**-2
+        r = y - b * x * x
+        if which == 0:
+            g = [-x / 4 + 2 * b * precision * x * r, -precision * r]
+            a = 0.25 - 2 * b * precision * r + 4 * b * b * precision * x * x
+            off = -2 * b * precision * x
+            rows[2 * result : 2 * result + 7] = [*g, a, off, off, precision, -(x**2) / 8 - 0.5 * precision * r * r]
+        else:
+            xx, xy, yx, _ = rows[2 * place + 2 : 2 * place + 6]
+            slope = -2 * b * precision
+            rows[2 * result : 2 * result + 2] = [xx * 12 * b * b * precision * x + (xy + yx) * slope, xx * slope]
+        return 0
+
+
 class EightSchools(LogDensity):
     """Eight schools, non-centred, over (mu, log tau, effects); its gradient by hand."""
 

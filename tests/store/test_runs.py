@@ -33,6 +33,7 @@ SAMPLERS = {
 
 
 SLOW = pytest.mark.slow  # the same proof once more
+RIEMANNIAN = {"RMHMC", "ManifoldMALA"}  # need functions to differentiate; they have a test of their own
 SOME_SAMPLERS = [s if s in ("nuts", "elliptical slice") else pytest.param(s, marks=SLOW) for s in SAMPLERS]
 WAYS = ["compiled", pytest.param("python", marks=SLOW)]
 
@@ -137,7 +138,7 @@ def test_a_choice_between_samplers_is_continued(calls, tmp_path, monkeypatch):
     print(calls, before.met)
 
 
-@pytest.mark.parametrize("name", sorted(runs._samplers(Algorithm)))
+@pytest.mark.parametrize("name", sorted(set(runs._samplers(Algorithm)) - RIEMANNIAN))
 @pytest.mark.usefixtures("at_once")
 def test_every_sampler_there_is_can_be_continued(name, tmp_path):
     """Interrupted in warm-up and again among the draws; what a sampler keeps elsewhere would show."""
@@ -319,6 +320,20 @@ def test_a_machine_with_other_last_bits_goes_on_from_the_state(tmp_path):
     np.testing.assert_array_equal(other[:same], whole[:same])
     assert not np.array_equal(other, whole)
     np.testing.assert_array_equal(pb.read_store(path, Bell())["posterior"]["x"].values[0], other)
+
+
+def _banana(z):
+    return -(z[0] ** 2) / 8 - 2 * (z[1] - 0.25 * z[0] ** 2) ** 2
+
+
+@pytest.mark.parametrize("name", ["rmhmc", "manifold_mala"])
+def test_riemannian_runs_are_kept_too(tmp_path, name):
+    sampler, density, options = getattr(pb, name), pb.LogDensity.from_function(_banana, 2), {"warmup": 20, "seed": 3}
+    whole = quietly(sampler, density, draws=40, chains=2, **options)
+    quietly(sampler, density, draws=25, chains=2, store=tmp_path / "a", **options)
+    assert_same(quietly(pb.resume, tmp_path / "a", density, draws=40), whole)
+    with pytest.raises(ArgumentError, match="A store keeps no functions"):
+        sampler(density, metric="fisher", metric_fn=np.diag, store=tmp_path / "b")
 
 
 def test_any_reader_of_zarr_can_open_it(tmp_path):
