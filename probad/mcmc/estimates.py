@@ -13,20 +13,19 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.matrices import cholesky, dot, orthogonalise_rows, transposed_product
-from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DECISION, DENSE, FORM, INVERSE_MASS, SCALE
+from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DECISION, DENSE, FORM, INVERSE_MASS, SCALE, WORTHWHILE
 
 STAN_PRIOR = 5.0  # draws for which a small multiple of the unit matrix counts, as in Stan
 PRIOR = 1.0  # draws for which the unit matrix counts; 5 of them need 40 % more gradients where scales are far apart
-WORTHWHILE = 5.0  # elongation from which a dense metric pays although each step costs several times as much
 SMALLEST, LARGEST = 1e-20, 1e20  # of the elements of a diagonal inverse mass
 
 
-def renew_metric(rows, counts, metric, draws, gradients, work, start, end, dim):
+def renew_metric(rows, scalars, counts, metric, draws, gradients, work, start, end, dim):
     """Estimate the metric from the iterations from `start` to before `end`; where they do not tell, it stays.
 
     Parameters
     ----------
-    rows, counts, metric, draws, gradients, work
+    rows, scalars, counts, metric, draws, gradients, work
         The arrays of a `probad.mcmc.workspace.Workspace`.
     start, end : int
     dim : int
@@ -46,9 +45,9 @@ def renew_metric(rows, counts, metric, draws, gradients, work, start, end, dim):
         else:
             take_ratios(rows, work, dim)
             first = counts[DECISION]
-            if first >= 0 and end > first and end <= 2 * (first + 1):
+            if first >= 0 and end > first and 2 * end <= 3 * (first + 1):
                 found = take_geometric_mean(metric, draws, gradients, work, start, end, dim)
-                if found and elongation(work, dim) > WORTHWHILE:
+                if found and elongation(work, dim) > scalars[WORTHWHILE]:
                     counts[FORM] = DENSE
 
 

@@ -189,7 +189,7 @@ def adapt(
                 counts[CLIMBING] = 1
                 counts[ARRIVED] = iteration + 1
             else:
-                renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
+                renew_metric(rows, scalars, counts, metric, draws, gradients, work, start, iteration + 1, dim)
                 counts[SAME_METRIC] = 0
     else:
         if counts[ALGORITHM] == METROPOLIS:
@@ -197,7 +197,7 @@ def adapt(
         else:
             average_step_size(scalars, counts, mean_acceptance(scalars, counts))
         if start >= 0:
-            renew_metric(rows, counts, metric, draws, gradients, work, start, iteration + 1, dim)
+            renew_metric(rows, scalars, counts, metric, draws, gradients, work, start, iteration + 1, dim)
             status = look_for_step_size(address, ctx, rows, scalars, counts, random, metric, dim)
     if iteration == counts[N_WARMUP] - 1:
         finish_step_size(scalars, counts)

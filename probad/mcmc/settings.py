@@ -45,6 +45,9 @@ class Algorithm:
 
     code: ClassVar[int]  # value of `workspace.ALGORITHM`
     codes: ClassVar[tuple[int, ...]] = ()  # of others that its chains may become
+    # How much longer than wide a posterior of more than 50 coordinates must be for a dense metric: a step in it costs
+    # several times as much, and NUTS gains least by it, whose trajectories are as long as they need to be.
+    worthwhile: ClassVar[float] = 2.5
     without: ClassVar[tuple[str, ...]] = TREE_STATISTICS  # statistics that have no meaning here
 
     def __post_init__(self):
@@ -95,6 +98,7 @@ class Algorithm:
         space.counts[workspace.ALGORITHM] = self.code
         space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
         space.scalars[workspace.REFRESHMENT] = 1.0
+        space.scalars[workspace.WORTHWHILE] = self.worthwhile
         space.scalars[workspace.STEP_SIZE] = 1.0 if self.step_size is None else self.step_size
         if metric == "given":
             space.take_inverse_mass(self.metric)
@@ -141,6 +145,7 @@ class NUTS(Algorithm):
     max_tree_depth: int = 10
 
     code: ClassVar[int] = workspace.NUTS
+    worthwhile: ClassVar[float] = 5.0
     without: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):

@@ -36,7 +36,8 @@ SYMMETRIC_SUM = 18  # as ACCEPTANCE_SUM, of the acceptance that warm-up by draws
 TRAJECTORY_LENGTH, JITTER, REFRESHMENT = 19, 20, 21
 LEAST_CURVATURE, LARGEST_CURVATURE = 22, 23  # what a choice between samplers has found
 SOFTENING, TOLERANCE = 24, 25  # of a Riemannian metric, and of its implicit steps
-N_SCALARS = 26
+WORTHWHILE = 26  # how much longer than wide a posterior must be for a dense metric to pay
+N_SCALARS = 27
 
 # --- counts ---------------------------------------------------------------------------------------------------------
 ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
@@ -45,7 +46,9 @@ N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 4, 5, 6, 7  # of the present traject
 MAX_TREE_DEPTH, MAX_STEPS = 8, 9
 ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
-DECISION = 14  # iteration from which to twice which the metric may become dense, if that is worth its cost; or -1
+DECISION = (
+    14  # iteration from which, for half as long again, the metric may become dense if that is worth its cost; or -1
+)
 CLIMBING, ARRIVED = 15, 16  # whether the chain is on its way to the posterior, and the first iteration after that
 SAME_METRIC = 17  # step sizes averaged since the metric was learnt
 MAX_ITERATIONS = 18  # of an implicit step

@@ -103,8 +103,8 @@ def estimated(draws, gradients, metric, adaptation):
     space = NUTS(metric=metric, adaptation=adaptation).allocate(dim, draws=1, warmup=n, random=stream(0, 0))
     space.draws[:n] = draws
     space.gradients[: len(gradients)] = gradients[: len(space.gradients)]
-    rows, _, counts, _, _, factor, d, g, _, work = memory = space.to_lists()
-    estimates.renew_metric(rows, counts, factor, d, g, work, 0, n, dim)
+    rows, scalars, counts, _, _, factor, d, g, _, work = memory = space.to_lists()
+    estimates.renew_metric(rows, scalars, counts, factor, d, g, work, 0, n, dim)
     space.take_back(*memory)
     if metric == "diag":
         np.testing.assert_allclose(space.rows[w.SCALE] ** 2, space.rows[w.INVERSE_MASS], rtol=1e-14)
