@@ -188,7 +188,7 @@ def mutate(path: Path, rng: random.Random) -> tuple[Path, str]:
     return file, mutation.__name__
 
 
-@pytest.mark.parametrize("n", [60, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [40, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_damaged_stores_are_errors_or_read_right(n, original, watch, tmp_path):
     path = tmp_path / "run.zarr"
     shutil.copytree(original, path)
@@ -212,7 +212,7 @@ def test_damaged_stores_are_errors_or_read_right(n, original, watch, tmp_path):
     assert n_errors > 0.6 * n  # what is beyond the last commit, and the group's own metadata, do not count
 
 
-@pytest.mark.parametrize("n", [40, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [25, pytest.param(4000, marks=pytest.mark.slow)])
 def test_stores_with_checksums_that_fit_do_no_harm(n, original, watch, tmp_path):
     """Somebody who knows the format changes a field and makes the checksums fit: what is read may be wrong, no more."""
     path = tmp_path / "run.zarr"

@@ -215,7 +215,7 @@ def send():
 def wait():
     while not os.path.exists(sys.argv[1]):  # the sampler is at work then
         time.sleep(0.01)
-    time.sleep(0.2)
+    time.sleep(0.05)
     send()
 native = sys.argv[2] == "native"
 if native:
