@@ -1,8 +1,8 @@
 """Run benchmarks and print their tables: ``python -m benchmarks.run`` for all, or with names, as in ``... run ad``.
 
 A benchmark is a file ``bench_<question>.py`` with ``cases()``, the names of its cases, and ``run(case)``, a dict of
-figures. Times inside are minima or medians of repeats; read ratios within one run, not absolute times. With ``--json
-FILE`` the figures are written to a file as well.
+figures. It may have ``conclude(figures)``, which draws plots of all of them. Times inside are minima or medians of
+repeats; read ratios within one run, not absolute times. With ``--json FILE`` the figures are written to a file as well.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def main() -> None:
         print(f"\n{name}: {benchmark.__doc__.splitlines()[0]}", flush=True)
         figures[name] = {case: benchmark.run(case) for case in benchmark.cases()}
         print(table(figures[name]), flush=True)
+        if hasattr(benchmark, "conclude"):
+            benchmark.conclude(figures[name])
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
