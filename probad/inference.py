@@ -508,7 +508,8 @@ def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=No
     output.prepare()
     seed = _seed(seed)
     start = _start(density, init, seed, counts["chains"])
-    with contextlib.nullcontext() if store is None else _writer(store, density, algorithm, start, keep) as recorder:
+    kept = {**keep, "init": init if isinstance(init, str) else None}
+    with contextlib.nullcontext() if store is None else _writer(store, density, algorithm, start, kept) as recorder:
         post = run_chains(
             density, algorithm, seed, start, progress, counts=counts, recorder=recorder, executor=executor, **keep
         )
@@ -535,7 +536,7 @@ def run_chains(
     return output.chains_to_arviz(density, result, keep_unconstrained=keep_unconstrained)
 
 
-def _writer(store, density: LogDensity, algorithm, start: np.ndarray | None, keep: dict[str, bool]):
+def _writer(store, density: LogDensity, algorithm, start: np.ndarray | None, options: dict[str, Any]):
     """The writer of a new store."""
     root = as_path("store", store)
     description, reference = fingerprint.take(density)
@@ -544,7 +545,7 @@ def _writer(store, density: LogDensity, algorithm, start: np.ndarray | None, kee
     identity = {
         "fingerprint": description,
         "sampler": {"name": type(algorithm).__name__, **{n: v.item() for n, v in given.items() if not v.ndim}},
-        "options": {**keep, "gradient": density.gradient if isinstance(density.gradient, str) else "a function"},
+        "options": {**options, "gradient": density.gradient if isinstance(density.gradient, str) else "a function"},
         "arrays": {"reference": reference, **({} if start is None else {"init": start}), **arrays},
     }
     return Writer(root, identity)

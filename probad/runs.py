@@ -7,12 +7,14 @@ import os
 from concurrent.futures import Executor
 from typing import Any
 
+import numpy as np
+
 from probad import output
 from probad.ad.derivative import METHODS
 from probad.density import LogDensity
 from probad.diagnostics import warn_about
 from probad.errors import ArgumentError, ProbadError, StoreError
-from probad.inference import as_density, as_path, run_chains
+from probad.inference import STARTS, as_density, as_path, run_chains
 from probad.mcmc import Algorithm, ChainResult, cut
 from probad.model import BoundModel
 from probad.store import COMMIT, RUN, Contents, Writer, fingerprint
@@ -72,7 +74,7 @@ def resume(
             density,
             algorithm,
             contents.settings["seed"],
-            _starts(contents, counts["chains"]),
+            _starts(contents, density, counts["chains"]),
             progress,
             counts={**counts, "cores": cores},
             recorder=writer,
@@ -159,11 +161,14 @@ def _counts(contents: Contents, algorithm: Algorithm, draws, chains) -> dict[str
     return {**counts, "warmup": n_warmup}
 
 
-def _starts(contents: Contents, n_chains: int):
+def _starts(contents: Contents, density: LogDensity, n_chains: int):
     """Where chains start that have not begun; None if that is left to the run."""
-    init = contents.array("init")
+    init, name = contents.array("init"), contents.options.get("init")
     if init is None or init.ndim == 1:
         return init
+    if n_chains > len(init) and isinstance(name, str) and name in STARTS:
+        more = STARTS[name](density, contents.settings["seed"], n_chains)  # each by its own number
+        return np.concatenate([init, more[len(init) :]])
     if n_chains > len(init):
         raise ArgumentError(
             f"The run was given a start for each of its {len(init)} chains, so that there is none for more. Start "

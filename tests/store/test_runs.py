@@ -286,6 +286,10 @@ def test_more_chains_start_where_the_user_said(tmp_path):
     quietly(pb.nuts, Bell(), chains=2, init=np.zeros((2, 3)), store=tmp_path / "b", **options)
     with pytest.raises(ArgumentError, match="given a start for each of its 2 chains"):
         pb.resume(tmp_path / "b", Bell(), chains=3)
+    for init in ("map", "prior"):  # these are found by seed and number of the chain
+        quietly(pb.nuts, _normal(Y), chains=1, init=init, store=tmp_path / init, **options)
+        wide = quietly(pb.resume, tmp_path / init, _normal(Y), chains=3)
+        assert_same(wide, quietly(pb.nuts, _normal(Y), chains=3, init=init, **options))
 
 
 @pytest.mark.usefixtures("at_once")
