@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from probad.errors import ArgumentError
+from probad.errors import ArgumentError, InitializationError
 from probad.mcmc import workspace
 from probad.mcmc.chain import Chain, Job, Progress, Recorder, arrays_of, run_job
 from probad.mcmc.initialize import check_dependence, start_all
@@ -181,7 +181,11 @@ def sample_chains(
             if met < recorder.met:
                 continue
             if executor is not None:
-                _in_executor(executor, [replace(job, goal=goal) for job in jobs], running, progress, record)
+                try:
+                    _in_executor(executor, [replace(job, goal=goal) for job in jobs], running, progress, record)
+                except InitializationError:
+                    start_all(lambda i: jobs[i].workspace(), chains)  # tells which chains cannot start
+                    raise
             else:
                 for chain in running:
                     chain.goal = goal

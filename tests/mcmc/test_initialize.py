@@ -49,8 +49,11 @@ def test_the_error_says_which_chains_cannot_start():
     density = pb.LogDensity.from_function(lambda z: -np.sum(np.sqrt(z)), 1)
     options = {"draws": 1, "warmup": 0, "seed": 1, "progress": False, "step_size": 0.1}
     some = np.array([[1.0], [-1.0], [2.0], [-3.0]])
-    with pytest.raises(InitializationError, match=r"^Chains 1 and 3 of 4 cannot start, the others can\. Chain 1 "):
+    words = r"^Chains 1 and 3 of 4 cannot start, the others can\. Chain 1 "
+    with pytest.raises(InitializationError, match=words):
         pb.nuts(density, chains=4, init=some, **options)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(InitializationError, match=words):
+        pb.nuts(density, chains=4, init=some, executor=executor, **options)
     with pytest.raises(InitializationError, match=r"^Chain 1 of 2 cannot start, the others can\. "):
         pb.nuts(density, chains=2, init=some[:2], **options)
     with pytest.raises(InitializationError, match=r"^None of the 2 chains can start\. Chain 0 cannot"):
