@@ -418,6 +418,16 @@ def test_the_gradient_of_the_run_is_used_again(gradient, tmp_path):
     assert_same(longer, quietly(pb.nuts, _normal(Y), **{**options, "draws": 15}))
 
 
+def test_another_step_of_differences_is_refused(tmp_path):
+    by_step = lambda step: pb.LogDensity.from_function(
+        lambda z: -np.sum(np.cosh(z)), 2, gradient="central", difference_step=step
+    )
+    quietly(pb.nuts, by_step(1e-3), draws=10, warmup=10, chains=1, seed=1, store=tmp_path / "run.zarr")
+    quietly(pb.resume, tmp_path / "run.zarr", by_step(1e-3), draws=15)
+    with pytest.raises(StoreError, match=r"the derivative by 'x\[0\]'"):
+        pb.resume(tmp_path / "run.zarr", by_step(1e-2), draws=20)
+
+
 MISTAKES = {
     "no store": (lambda path: pb.resume(path / "none", _normal(Y)), StoreError, "there is no stored run here"),
     "nothing to read": (lambda path: pb.read_store(path / "none", _normal(Y)), StoreError, "no file commit.json"),
