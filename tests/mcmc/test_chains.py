@@ -15,7 +15,7 @@ import pytest
 from models import eight_schools
 from probad.density import LogDensity
 from probad.errors import ArgumentError, DensityError, InitializationError
-from probad.mcmc import HMC, NUTS, chains, sample_chains
+from probad.mcmc import HMC, NUTS, drivers, sample_chains
 from tests.mcmc.scores import moment_scores, z_score
 from tests.mcmc.targets import EightSchools, Funnel, Gaussian, Student
 from tests.tolerances import MONTE_CARLO
@@ -111,7 +111,7 @@ def test_draws_depend_on_seed_and_chain_alone(algorithm, monkeypatch):
     np.testing.assert_array_equal(run(cores=3), expected)
     np.testing.assert_array_equal(run(progress=lambda *args: None), expected)
     np.testing.assert_array_equal(run(n_chains=2), expected[:2])
-    monkeypatch.setattr(chains, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(drivers, "CHUNK_SECONDS", 1e-9)
     np.testing.assert_array_equal(run(), expected)
     assert not np.array_equal(expected[0], expected[1])
     other = sample_chains(density, algorithm, draws=60, warmup=60, chains=1, seed=6).draws
@@ -151,7 +151,7 @@ def test_a_metric_of_another_dimension_is_refused():
 
 @pytest.mark.usefixtures("both_ways")
 def test_an_interrupt_returns_the_draws_so_far(monkeypatch):
-    monkeypatch.setattr(chains, "CHUNK_SECONDS", 0.002)  # so that each chain has draws
+    monkeypatch.setattr(drivers, "CHUNK_SECONDS", 0.002)  # so that each chain has draws
     whole = sample_chains(Gaussian(np.eye(2)), NUTS(), draws=3000, warmup=100, chains=2, seed=1)
     cut = sample_chains(Interrupting(9000), NUTS(), draws=3000, warmup=100, chains=2, seed=1, keep_warmup=True)
     n = cut.draws.shape[1]
@@ -303,7 +303,7 @@ def test_an_exception_at_the_starting_point_is_not_lost():
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("cores", [1, 2])
 def test_progress_tells_the_state_of_each_chain(cores, monkeypatch):
-    monkeypatch.setattr(chains, "CHUNK_SECONDS", 0.002)
+    monkeypatch.setattr(drivers, "CHUNK_SECONDS", 0.002)
     calls = []
     sample_chains(
         Funnel(4),

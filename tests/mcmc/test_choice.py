@@ -8,7 +8,7 @@ import pytest
 from probad.convergence import effective_sample_size
 from probad.density import LogDensity
 from probad.errors import ArgumentError
-from probad.mcmc import Choice, chains, sample_chains
+from probad.mcmc import Choice, drivers, sample_chains
 from probad.mcmc.choice import curvature_range, worst_efficiency
 from probad.mcmc.random import stream
 from tests.mcmc.scores import moment_scores
@@ -58,7 +58,7 @@ def test_the_choice_and_the_draws_do_not_depend_on_threads_or_chunks(monkeypatch
     expected = run(Gaussian(CORRELATED), cores=1)
     again = run(Gaussian(CORRELATED), cores=4)
     np.testing.assert_array_equal(again.draws, expected.draws)
-    monkeypatch.setattr(chains, "CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr(drivers, "CHUNK_SECONDS", 1e-4)
     np.testing.assert_array_equal(run(Gaussian(CORRELATED), cores=2).draws, expected.draws)
     assert again.settings["sampler_choice"] == expected.settings["sampler_choice"]
 

@@ -14,7 +14,7 @@ import pytest
 from models import eight_schools
 from probad.codegen import kernel, llvm
 from probad.errors import CompileError, ProbadWarning
-from probad.mcmc import HMC, NUTS, chains, run, sample_chains
+from probad.mcmc import HMC, NUTS, drivers, run, sample_chains
 from probad.mcmc import workspace as w
 from tests.mcmc.native import NativeNormal
 from tests.mcmc.run import make_space
@@ -73,7 +73,7 @@ def test_draws_do_not_depend_on_threads_chunks_or_the_way(density, algorithm, mo
     expected = draws()
     for cores in (1, 2, 4):
         assert draws(cores=cores) == expected
-    monkeypatch.setattr(chains, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(drivers, "CHUNK_SECONDS", 1e-9)
     assert draws() == expected
     monkeypatch.setenv("PROBAD_COMPILE", "0")
     assert draws() == draws(cores=2) == expected

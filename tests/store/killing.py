@@ -21,7 +21,7 @@ import numpy as np
 import zarr  # noqa: F401 - likewise
 
 import probad as pb
-from probad.mcmc import chains
+from probad.mcmc import drivers
 from probad.output import import_arviz
 from probad.store import Writer, writer
 from probad.store.files import read_sealed
@@ -71,7 +71,7 @@ def sample(name: str, path: Path, seed: int):
     run, make, options = RUNS[name]
 
     def work(report):
-        writer.COMMIT_SECONDS, writer.DUTY, chains.CHUNK_SECONDS = 0.0, 1e9, 0.005
+        writer.COMMIT_SECONDS, writer.DUTY, drivers.CHUNK_SECONDS = 0.0, 1e9, 0.005
         mark = Writer._mark
 
         def told(self, *arguments):

@@ -16,7 +16,7 @@ import probad as pb
 from probad import dist, runs
 from probad.errors import ArgumentError, StoreError
 from probad.inference import draw_posterior
-from probad.mcmc import NUTS, Algorithm, chains, sample_chains
+from probad.mcmc import NUTS, Algorithm, chains, drivers, sample_chains
 from probad.output import group_names
 from probad.store import Contents, Writer, arrays, writer
 from tests.store.runs import Bell, Stopping, assert_same, bound, heavy, line, quietly
@@ -52,7 +52,7 @@ def at_once(monkeypatch):
     """Each chain is committed after each chunk of a few draws, before it goes on."""
     monkeypatch.setattr(writer, "COMMIT_SECONDS", 0.0)
     monkeypatch.setattr(writer, "DUTY", 1e9)
-    monkeypatch.setattr(chains, "CHUNK_SECONDS", 0.005)
+    monkeypatch.setattr(drivers, "CHUNK_SECONDS", 0.005)
     monkeypatch.setattr(arrays, "synchronise", lambda path: None)  # no power will be cut
 
     def submit_and_wait(self, work, *arguments):
