@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import sys
 import tempfile
@@ -104,13 +105,20 @@ def compare(name: str, path: Path, seed: int):
 
 
 def run_and_kill(name: str, folder: Path, seed: int, rng: random.Random, span: tuple[float, float], most: int) -> dict:
-    """One run, killed up to `most` times, some seconds after a session has begun; what happened."""
+    """One run, killed up to `most` times; what happened.
+
+    Of five kills four come up to ``span[1]`` seconds after the first commit of a session, the fifth at most ``span[0]``
+    seconds after its begin.
+    """
     path = folder / f"{name}-{seed}.zarr"
     n_kills, n_early, committed = 0, 0, [0] * RUNS[name][2]["chains"]
     while True:
         pid, come = session(sample(name, path, seed))
         if n_kills < most:
-            time.sleep(rng.uniform(*span))
+            share, fifth = rng.random(), rng.random() < 0.2
+            if not fifth:
+                select.select([come], [], [], 60.0)
+            time.sleep(share * span[0 if fifth else 1])
             os.kill(pid, signal.SIGKILL)
         status, told = reports(pid, come)
         if os.WIFSIGNALED(status):
@@ -153,7 +161,7 @@ def main(n_kills: int, seed: int) -> None:
                 status, told = reports(*session(sample(name, Path(folder) / f"first-{name}.zarr", 0)))
                 if status:
                     raise RuntimeError("the run without kills failed")
-                spans[name] = 0.8 * (told[0][0] - start), told[-1][0] - start  # while it writes, and a bit before
+                spans[name] = told[0][0] - start, told[-1][0] - told[0][0]
             most = min(n_kills - total["kills"], rng.choice([2, 3, 6]))
             done = run_and_kill(name, Path(folder), seed + total["runs"] + 1, rng, spans[name], most)
             total = {"runs": total["runs"] + 1, **{key: total[key] + done[key] for key in done}}
