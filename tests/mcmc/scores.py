@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from probad.output import import_arviz
+from probad.convergence import effective_sample_size
+
+
+def z_scores(values, truth) -> np.ndarray:
+    """The means of (chain, draw, dim) values against the truths, in standard errors from effective sample sizes."""
+    half = values.shape[1] // 2
+    ess = effective_sample_size(np.concatenate([values[:, :half], values[:, -half:]]))
+    return (values.mean((0, 1)) - truth) / (values.std((0, 1)) / np.sqrt(ess))
 
 
 def z_score(values, truth: float) -> float:
-    """The mean of (chain, draw) values against the truth, in standard errors from the effective sample size."""
-    ess = float(import_arviz().ess(np.ascontiguousarray(values), method="mean"))
-    return (values.mean() - truth) / (values.std() / math.sqrt(ess))
+    """The score of (chain, draw) values; see `z_scores`."""
+    return float(z_scores(np.asarray(values)[..., None], truth)[0])
 
 
 def moment_scores(draws, mean, sd) -> np.ndarray:
-    """z-scores of the mean and of the mean square of each coordinate of (chain, draw, dim) draws."""
-    scores = []
-    for k in range(draws.shape[-1]):
-        x = draws[..., k]
-        scores += [z_score(x, mean[k]), z_score((x - mean[k]) ** 2, sd[k] ** 2)]
-    return np.array(scores)
+    """Scores of the mean and of the mean square of each coordinate of (chain, draw, dim) draws, in turn."""
+    means, squares = z_scores(draws, mean), z_scores((draws - mean) ** 2, np.asarray(sd) ** 2)
+    return np.stack([means, squares], axis=-1).ravel()
