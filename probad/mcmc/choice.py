@@ -1,8 +1,8 @@
 """A sampler that chooses between samplers: one warm-up, a trial of each, and the one with the most draws per gradient.
 
 NUTS learns the metric. Then each candidate runs for a while with that metric, and what the worst coordinate, or its
-square, yields per gradient decides. NUTS stays wherever another one could go wrong: after a divergence, and where the
-curvature is not nearly constant.
+square, yields per gradient decides. NUTS stays wherever another one could go wrong: after a divergence, where the
+curvature is not nearly constant, and where the others move too slowly for a trial to tell.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ TAIL = 0.05  # share of the draws on each side whose curvature does not count
 # Of the curvatures of the rest, in the metric, where those of a normal distribution are 1: 0.9 to 1.1 for a logistic
 # regression, 0.6 to 1.4 for eight schools, 0.4 to 1.8 for t with 8 degrees of freedom, negative ones for a funnel.
 CONSTANT = (0.5, 2.0)
+# Effective share of the draws of a trial from which its figure is trusted: of 336 draws as default runs have, those
+# that say less than 56 make the comparison one of noise, and runs of the same length end with too few effective draws.
+TRUSTED = 1 / 6
 DIVERGING, N_STEPS = (workspace.STATISTICS.index(name) for name in ("diverging", "n_steps"))
 
 
@@ -126,12 +129,15 @@ class Choice(Algorithm):
         done = min(int(one.counts[workspace.ITERATION]) for one in spaces)
         candidates, boundaries = self.candidates(dim), self.boundaries(dim, warmup)
         nuts = candidates[0]
-        trials, disqualified = {}, set()
+        trials, disqualified, slow = {}, set(), set()
         for algorithm, begin, end in zip(candidates, boundaries, boundaries[1:], strict=False):
             start = begin + int(SETTLING * (end - begin))
             name = type(algorithm).__name__
             n_gradients = sum(one.statistics[start:end, N_STEPS].sum() for one in spaces)
-            trials[name] = worst_efficiency(np.stack([one.draws[start:end] for one in spaces]), n_gradients)
+            size = worst_effective_size(np.stack([one.draws[start:end] for one in spaces]))
+            trials[name] = size / n_gradients
+            if algorithm is not nuts and size < TRUSTED * len(spaces) * (end - start):
+                slow.add(name)
             if sum(one.statistics[start:end, DIVERGING].sum() for one in spaces):
                 disqualified.add(name)
         facts = {f"ess_per_gradient_{name.lower()}": value for name, value in trials.items()}
@@ -142,7 +148,7 @@ class Choice(Algorithm):
         if low < CONSTANT[0] or high > CONSTANT[1]:
             why = f"NUTS, since the curvature varies: from {low:.2g} to {high:.2g} times that of a normal distribution."
             return nuts, {"sampler_choice": why, **facts}
-        allowed = {k: v for k, v in trials.items() if k not in disqualified}
+        allowed = {k: v for k, v in trials.items() if k == name or k not in disqualified | slow}
         best = max(allowed, key=allowed.get)
         chosen = next(a for a in candidates if type(a).__name__ == best)
         last_look = boundaries[-1]
@@ -153,7 +159,8 @@ class Choice(Algorithm):
         gain = allowed[best] / max(trials[name], 1e-300)
         why = f"{best}, with {gain:.1f} times the effective draws per gradient of NUTS in a trial."
         if best == name:
-            why = "NUTS, the best in a trial" + (", since others diverged." if disqualified else ".")
+            hindrances = _hindrances(disqualified, slow - disqualified)
+            why = f"NUTS, since {hindrances}." if len(allowed) == 1 else "NUTS, the best in a trial."
         return chosen, {"sampler_choice": why, **facts}
 
     def _tuned_step(self, space: Workspace, algorithm: Algorithm) -> float:
@@ -164,6 +171,13 @@ class Choice(Algorithm):
         column = workspace.STATISTICS.index("step_size")
         start = end - max(1, int(TRIAL * warmup * (1 - SETTLING)))
         return float(np.exp(np.log(space.statistics[start:end, column]).mean()))
+
+
+def _hindrances(diverged: set[str], slow: set[str]) -> str:
+    """What kept samplers from being chosen."""
+    parts = [f"{' and '.join(sorted(diverged))} diverged"] * bool(diverged)
+    parts += [f"{' and '.join(sorted(slow))} moved too slowly in a trial to be judged"] * bool(slow)
+    return ", and ".join(parts)
 
 
 def curvature_range(spaces: Sequence[Workspace], start: int, end: int) -> tuple[float, float]:
@@ -203,14 +217,12 @@ def _switch(space: Workspace, algorithm: Algorithm) -> None:
     space.scalars[workspace.LOG_STEP_CENTRE] = math.log(space.scalars[workspace.STEP_SIZE])
 
 
-def worst_efficiency(draws: np.ndarray, n_gradients: float) -> float:
-    """Smallest effective sample size of any coordinate and of its squared deviation, per gradient.
+def worst_effective_size(draws: np.ndarray) -> float:
+    """Smallest effective sample size of any coordinate and of its squared deviation.
 
     Parameters
     ----------
     draws : (n_chains, n_draws, dim) array
-    n_gradients : float
-        What they took.
 
     Returns
     -------
@@ -219,5 +231,5 @@ def worst_efficiency(draws: np.ndarray, n_gradients: float) -> float:
     """
     squares = (draws - draws.mean(axis=(0, 1))) ** 2
     if not np.ptp(draws, axis=(0, 1)).all():
-        return 1.0 / n_gradients
-    return float(min(effective_sample_size(draws).min(), effective_sample_size(squares).min()) / n_gradients)
+        return 1.0
+    return float(min(effective_sample_size(draws).min(), effective_sample_size(squares).min()))
