@@ -30,8 +30,8 @@ TAIL = 0.05  # share of the draws on each side whose curvature does not count
 # regression, 0.6 to 1.4 for eight schools, 0.4 to 1.8 for t with 8 degrees of freedom, negative ones for a funnel.
 CONSTANT = (0.5, 2.0)
 # Effective share of the draws of a trial from which its figure is trusted: of 336 draws as default runs have, those
-# that say less than 56 make the comparison one of noise, and runs of the same length end with too few effective draws.
-TRUSTED = 1 / 6
+# those that say less than 34 make the comparison one of noise, and 1000 draws like these end with an R-hat above 1.01.
+TRUSTED = 0.1
 DIVERGING, N_STEPS = (workspace.STATISTICS.index(name) for name in ("diverging", "n_steps"))
 
 
