@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 
 import numpy as np
 
@@ -167,32 +167,40 @@ def _compile(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> Ke
 
 def _identity(fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None) -> str:
     """What tells a kernel from all others: the bytecode that is reached, the constants it names, this compiler."""
-    parts = [
-        sys.implementation.cache_tag,
-        os.environ.get("PROBAD_CPU"),
-        _compiler(),
-        arg_types,
-        sorted((fixed or {}).items()),
-    ]
-    return hashlib.sha256(repr([*parts, *_reached(fn, set())]).encode()).hexdigest()
+    settings = (sys.implementation.cache_tag, os.environ.get("PROBAD_CPU"), _compiler(), arg_types)
+    return _checksum((*settings, *sorted((fixed or {}).items()), *_reached(fn, set())))
 
 
-def _reached(fn: Callable, seen: set) -> Iterator[tuple]:
-    """The bytecode of a function and of all it calls, with the constants of modules that they name."""
+@lru_cache(maxsize=64)
+def _checksum(parts: tuple) -> str:
+    """A hash of constants and code that is the same in each process."""
+    return hashlib.sha256(repr([_spelt(part) for part in parts]).encode()).hexdigest()
+
+
+def _spelt(part):
+    if not isinstance(part, CodeType):
+        return part
+    names = (part.co_name, part.co_names, part.co_varnames, part.co_freevars)
+    return part.co_code, part.co_consts, part.co_argcount, names
+
+
+def _reached(fn: Callable, seen: set) -> Iterator[CodeType | tuple | str | None]:
+    """The code of a function and of all it calls, with the constants of modules that they name and their types."""
     if not isinstance(fn, FunctionType) or fn in seen:
-        yield (getattr(fn, "__name__", None),)
+        yield getattr(fn, "__name__", None)
         return
     seen.add(fn)
-    code = fn.__code__
-    yield fn.__name__, code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_argcount, code.co_freevars
-    for name in code.co_names:
+    yield fn.__code__
+    for name in fn.__code__.co_names:
         value = fn.__globals__.get(name)
         if (twin := getattr(value, ATTRIBUTE, None)) is not None:
             yield name, twin
         elif isinstance(value, FunctionType):
             yield from _reached(value, seen)
+        elif isinstance(value, int | float):
+            yield name, type(value).__name__, repr(value)
         else:
-            yield name, value if isinstance(value, int | float) else getattr(value, "__name__", None)
+            yield name, getattr(value, "__name__", None)
 
 
 @lru_cache(maxsize=1)
