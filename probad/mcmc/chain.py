@@ -19,6 +19,7 @@ from probad.mcmc.workspace import (
     ADAPTATION,
     ALGORITHM,
     DECISION,
+    DIAGONAL,
     FINE,
     FORM,
     GRADIENT,
@@ -26,10 +27,13 @@ from probad.mcmc.workspace import (
     LOGP,
     MAX_STEPS,
     MAX_TREE_DEPTH,
+    N_DIRECTIONS,
     N_DRAWS,
     N_WARMUP,
     NO_STEP_SIZE,
     POSITION,
+    RANK,
+    ROOM,
     STATISTICS,
     STEP_SIZE,
     STOP,
@@ -43,7 +47,7 @@ TABLES = ("draws", "statistics")  # the arrays of a workspace with a row per ite
 SCRATCH = ("work",)  # but for those, which no iteration leaves to the next
 # Counts that follow from the settings, as the schedule does. Kernels trust them, so a stored state must agree. Form,
 # steps and algorithm may change during warm-up.
-SETTLED = (N_WARMUP, MAX_TREE_DEPTH, ADAPTATION, DECISION, FORM, MAX_STEPS, ALGORITHM)
+SETTLED = (N_WARMUP, MAX_TREE_DEPTH, ADAPTATION, DECISION, ROOM, FORM, MAX_STEPS, ALGORITHM)
 
 # progress(chain, done, total, warming_up, n_divergent, step_size)
 Progress = Callable[[int, int, int, bool, int, float], None]
@@ -142,6 +146,7 @@ class Job:
         found, iteration = [int(space.counts[k]) for k in settled], int(space.counts[ITERATION])
         fits = found == expected and np.array_equal(space.schedule, schedule)
         fits = fits and int(space.counts[ALGORITHM]) in (self.algorithm.code, *self.algorithm.codes)
+        fits = fits and space.counts[FORM] in (DIAGONAL, space.counts[ROOM]) and 0 <= space.counts[N_DIRECTIONS] <= RANK
         if not fits or not 0 <= iteration <= len(stored["draws"]):
             raise StoreError(
                 f"The stored state of chain {self.number} does not fit its settings: counts {found} at iteration "

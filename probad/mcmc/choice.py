@@ -191,10 +191,8 @@ def curvature_range(spaces: Sequence[Workspace], start: int, end: int) -> tuple[
     slopes = gradients.mean(axis=(0, 1)) - gradients
     curvatures = []
     for space, q, g in zip(spaces, away, slopes, strict=True):
-        inverse_mass = space.inverse_mass()
-        masses = np.linalg.solve(inverse_mass, q.T).T if inverse_mass.ndim == 2 else q / inverse_mass
         with np.errstate(divide="ignore", invalid="ignore"):  # a chain that does not move has none
-            curvatures.append(np.sum(g * q, axis=1) / np.sum(masses * q, axis=1))
+            curvatures.append(np.sum(g * q, axis=1) / np.sum(space.masses(q) * q, axis=1))
     low, high = np.quantile(np.concatenate(curvatures), [TAIL, 1.0 - TAIL])
     return (float(low), float(high)) if math.isfinite(low) and math.isfinite(high) else (-math.inf, math.inf)
 

@@ -12,11 +12,22 @@ from __future__ import annotations
 
 import math
 
-from probad.mcmc.matrices import cholesky, dot, orthogonalise_rows, transposed_product
-from probad.mcmc.workspace import ADAPTATION, BY_DRAWS, DECISION, DENSE, FORM, INVERSE_MASS, SCALE, WORTHWHILE
+from probad.mcmc.low_rank import PRIOR, take_directions
+from probad.mcmc.matrices import cholesky, geometric_mean, orthogonalise_rows
+from probad.mcmc.workspace import (
+    ADAPTATION,
+    BY_DRAWS,
+    DECISION,
+    DENSE,
+    FORM,
+    INVERSE_MASS,
+    LOW_RANK,
+    ROOM,
+    SCALE,
+    WORTHWHILE,
+)
 
 STAN_PRIOR = 5.0  # draws for which a small multiple of the unit matrix counts, as in Stan
-PRIOR = 1.0  # draws for which the unit matrix counts; 5 of them need 40 % more gradients where scales are far apart
 SMALLEST, LARGEST = 1e-20, 1e20  # of the elements of a diagonal inverse mass
 
 
@@ -44,11 +55,28 @@ def renew_metric(rows, scalars, counts, metric, draws, gradients, work, start, e
             take_geometric_mean(metric, draws, gradients, work, start, end, dim)
         else:
             take_ratios(rows, work, dim)
-            first = counts[DECISION]
-            if first >= 0 and end > first and 2 * end <= 3 * (first + 1):
-                found = take_geometric_mean(metric, draws, gradients, work, start, end, dim)
-                if found and elongation(work, dim) > scalars[WORTHWHILE]:
-                    counts[FORM] = DENSE
+            if counts[FORM] == LOW_RANK:
+                take_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
+            elif is_to_decide(counts, end):
+                decide_on_form(rows, scalars, counts, metric, draws, gradients, work, start, end, dim)
+
+
+def is_to_decide(counts, end):
+    """Whether a diagonal metric that is renewed before iteration `end` may take another form."""
+    first = counts[DECISION]
+    return first >= 0 and end > first and 2 * end <= 3 * (first + 1)
+
+
+def decide_on_form(rows, scalars, counts, metric, draws, gradients, work, start, end, dim):
+    """Take the form that there is room for if the posterior is so much longer than wide that it pays."""
+    if counts[ROOM] == DENSE:
+        found = take_geometric_mean(metric, draws, gradients, work, start, end, dim)
+        if found and elongation(work, dim) > scalars[WORTHWHILE]:
+            counts[FORM] = DENSE
+    else:
+        longer = take_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
+        if longer > scalars[WORTHWHILE]:
+            counts[FORM] = LOW_RANK
 
 
 def adopt_variance(rows, inverse_mass, i, dim):
@@ -166,9 +194,6 @@ def take_ratios(rows, work, dim):
 def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
     """The dense metric: M with M P M = A.
 
-    With the Cholesky factors A = R R' and P = K K', and G = K' R, M is R (G' G)^(-1/2) R'. Rotations of the rows of G
-    leave G' G as it is and make it the sum of g g' over orthogonal rows g, whose power -1/2 is that of g g' / |g|^3.
-
     Returns
     -------
     bool
@@ -193,40 +218,19 @@ def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
         work[inverse_scale + i] = 1.0 / s
     add_second_moments(draws, work, 0, inverse_scale, PRIOR, block, r, start, end, dim)
     add_second_moments(gradients, work, 2 * dim, scale, PRIOR, block, k, start, end, dim)
-    if not (cholesky(work, r, dim) and cholesky(work, k, dim)):
+    if not (geometric_mean(work, r, k, g, norms, dim) and cholesky(work, g, dim)):
         return False
-    transposed_product(work, k, r, g, dim)
-    orthogonalise_rows(work, g, norms, dim)
-    for i in range(dim):
-        if not (work[norms + i] > 0.0 and work[norms + i] < math.inf):
-            return False
-    for i in range(dim):  # rows of G R' / |g|^(3/2), in the units of the coordinates, in the place of K
-        weight = math.pow(work[norms + i], -0.75)
-        for j in range(dim):
-            work[k + i * dim + j] = weight * work[scale + j] * dot(work, g + i * dim, r + j * dim, j + 1)
-    for i in range(dim):
-        for j in range(dim):
-            work[g + i * dim + j] = 0.0
-    for row in range(dim):
-        place = k + row * dim
-        for i in range(dim):
-            factor = work[place + i]
-            for j in range(i + 1):
-                work[g + i * dim + j] = work[g + i * dim + j] + factor * work[place + j]
-    if not cholesky(work, g, dim):
-        return False
+    for i in range(dim):  # in the units of the coordinates
+        for j in range(i + 1):
+            work[g + i * dim + j] = work[scale + i] * work[g + i * dim + j]
     take_factor(metric, work, g, dim)
     return True
 
 
 def elongation(work, dim):
     """How many times longer than wide the posterior is in a diagonal metric; after `take_geometric_mean`."""
-    scale = 4 * dim
     norms = 6 * dim
     k = 11 * dim + dim * dim
-    for i in range(dim):
-        for j in range(dim):
-            work[k + i * dim + j] = work[k + i * dim + j] / work[scale + j]
     orthogonalise_rows(work, k, norms, dim)
     low = work[norms]
     high = work[norms]

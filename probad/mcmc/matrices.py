@@ -1,4 +1,4 @@
-"""Linear algebra for kernels on square matrices in flat arrays: products, the Cholesky factor, orthogonal rows.
+"""Linear algebra for kernels on matrices in flat arrays: products, the Cholesky factor, orthogonal rows, a mean of two.
 
 A matrix starts at a place in its array and is stored by rows. The dimension is that of a posterior whose whole
 covariance is estimated, a hundred or so: plain loops over contiguous rows are as fast there as a library, need no
@@ -11,6 +11,7 @@ import math
 
 EIGEN_SWEEPS = 30  # six to ten are enough
 SWEEPS = 12  # of rotations; six are enough for all but nearly singular matrices
+DEPENDENT = 1e-8  # share of a row that others do not span below which it is rounding
 ORTHOGONAL = 1e-9  # cosine between rows below which they count as orthogonal: a metric needs no more
 
 
@@ -113,6 +114,69 @@ def orthogonalise_rows(array, a, norms, n):
                         array[q + k] = s * x + c * y
     for i in range(n):
         array[norms + i] = dot(array, a + i * n, a + i * n, n)
+
+
+def orthonormalise_rows(array, a, n_rows, n):
+    """Make the rows of a matrix, of `n` columns, unit vectors at right angles that span the same space.
+
+    Rows that others span already, up to rounding, are left out and the ones behind them move up.
+
+    Returns
+    -------
+    int
+        How many rows there are now.
+
+    Source: Gram and Schmidt's process, twice, as Giraud, Langou and Rozloznik, Numer. Math. 101 (2005) 87, advise.
+    """
+    kept = 0
+    for j in range(n_rows):
+        row = a + j * n
+        length = math.sqrt(dot(array, row, row, n))
+        for _ in range(2):
+            for i in range(kept):
+                share = dot(array, a + i * n, row, n)
+                for k in range(n):
+                    array[row + k] = array[row + k] - share * array[a + i * n + k]
+        rest = math.sqrt(dot(array, row, row, n))
+        if rest > DEPENDENT * length and rest < math.inf:
+            for k in range(n):
+                array[a + kept * n + k] = array[row + k] / rest
+            kept = kept + 1
+    return kept
+
+
+def geometric_mean(array, r, k, g, norms, n):
+    """Write the lower triangle of the matrix M with M P M = A to place `g`; A is at place `r` and P at place `k`.
+
+    With the Cholesky factors A = R R' and P = K K', and G = K' R, M is R (G' G)^(-1/2) R'. Rotations of the rows of G
+    leave G' G as it is and make it the sum of g g' over orthogonal rows g, whose power -1/2 is that of g g' / |g|^3.
+
+    Returns
+    -------
+    bool
+        Whether there is one, as far as floats tell. If so, place `k` then holds a root of it, K' K = M.
+    """
+    if not (cholesky(array, r, n) and cholesky(array, k, n)):
+        return False
+    transposed_product(array, k, r, g, n)
+    orthogonalise_rows(array, g, norms, n)
+    for i in range(n):
+        if not (array[norms + i] > 0.0 and array[norms + i] < math.inf):
+            return False
+    for i in range(n):
+        weight = math.pow(array[norms + i], -0.75)
+        for j in range(n):
+            array[k + i * n + j] = weight * dot(array, g + i * n, r + j * n, j + 1)
+    for i in range(n):
+        for j in range(n):
+            array[g + i * n + j] = 0.0
+    for row in range(n):
+        place = k + row * n
+        for i in range(n):
+            factor = array[place + i]
+            for j in range(i + 1):
+                array[g + i * n + j] = array[g + i * n + j] + factor * array[place + j]
+    return True
 
 
 def diagonalise(array, a, v, n):

@@ -2,12 +2,22 @@
 
 Momenta are kept whitened, p = L^T v with the inverse mass L L^T and the usual momentum v: they are standard normal, the
 kinetic energy is half their square, and turns are told by their plain inner products, whatever the metric. Only `kick`
-and `drift` know L: a scale for each coordinate, or a lower triangle, kept by rows and, behind them, by columns.
+and `drift` know L: a scale for each coordinate; a lower triangle, kept by rows and, behind them, by columns; or a scale
+S and a few orthogonal directions U that are stretched by factors 1 + f, L = S (I + U f U').
 """
 
 from __future__ import annotations
 
-from probad.mcmc.workspace import DENSE, FORM, SCALE
+from probad.mcmc.workspace import (
+    DENSE,
+    DIRECTIONS,
+    FORM,
+    LOW_RANK,
+    N_DIRECTIONS,
+    SCALE,
+    STRETCHES,
+    UNIT_DIRECTIONS,
+)
 
 
 def kick(rows, counts, metric, momentum, gradient, step, dim):
@@ -17,8 +27,8 @@ def kick(rows, counts, metric, momentum, gradient, step, dim):
     ----------
     rows : (n_rows * dim,) array
     counts : (N_COUNTS,) integer array
-    metric : (2 * dim * dim,) array
-        The factor L by rows and by columns, if the metric is dense.
+    metric : array
+        What L is made of besides the scale, see `probad.mcmc.workspace.Workspace`.
     momentum, gradient : int
         Row that changes, row that is read.
     step : float
@@ -32,6 +42,8 @@ def kick(rows, counts, metric, momentum, gradient, step, dim):
         s = SCALE * dim
         for i in range(dim):
             rows[p + i] = rows[p + i] + step * rows[s + i] * rows[g + i]
+        if counts[FORM] == LOW_RANK:
+            add_directions(rows, counts, metric, p, g, DIRECTIONS * dim, UNIT_DIRECTIONS * dim, step, dim)
 
 
 def drift(rows, counts, metric, position, momentum, step, dim):
@@ -44,6 +56,8 @@ def drift(rows, counts, metric, position, momentum, step, dim):
         s = SCALE * dim
         for i in range(dim):
             rows[q + i] = rows[q + i] + step * rows[s + i] * rows[p + i]
+        if counts[FORM] == LOW_RANK:
+            add_directions(rows, counts, metric, q, p, UNIT_DIRECTIONS * dim, DIRECTIONS * dim, step, dim)
 
 
 def add_rows(rows, metric, p, g, step, dim):
@@ -90,3 +104,50 @@ def add_columns(rows, metric, q, p, step, dim):
         m = columns + j * dim
         for i in range(j, dim):
             rows[q + i] = rows[q + i] + a * metric[m + i]
+
+
+def add_directions(rows, counts, metric, target, source, seen, moved, step, dim):
+    """Add what each direction is stretched by: the vector at place `target` moves along the directions at `moved`.
+
+    How far tells the share of the vector at place `source` in the directions at `seen`. They are taken four at a time:
+    their number is a multiple of 4, since some may be zero.
+    """
+    for first in range(0, counts[N_DIRECTIONS], 4):
+        f = STRETCHES * dim + first
+        u = seen + first * dim
+        a0 = step * metric[f] * dot_across(metric, u, rows, source, dim)
+        a1 = step * metric[f + 1] * dot_across(metric, u + dim, rows, source, dim)
+        a2 = step * metric[f + 2] * dot_across(metric, u + 2 * dim, rows, source, dim)
+        a3 = step * metric[f + 3] * dot_across(metric, u + 3 * dim, rows, source, dim)
+        m = moved + first * dim
+        for i in range(dim):
+            rows[target + i] = rows[target + i] + (
+                (a0 * metric[m + i] + a1 * metric[m + dim + i])
+                + (a2 * metric[m + 2 * dim + i] + a3 * metric[m + 3 * dim + i])
+            )
+
+
+def dot_across(metric, m, rows, r, n):
+    """Inner product of `n` elements of two arrays, from places `m` and `r`, in eight partial sums."""
+    s0 = 0.0
+    s1 = 0.0
+    s2 = 0.0
+    s3 = 0.0
+    s4 = 0.0
+    s5 = 0.0
+    s6 = 0.0
+    s7 = 0.0
+    whole = n // 8 * 8
+    for i in range(0, whole, 8):
+        s0 = s0 + metric[m + i] * rows[r + i]
+        s1 = s1 + metric[m + i + 1] * rows[r + i + 1]
+        s2 = s2 + metric[m + i + 2] * rows[r + i + 2]
+        s3 = s3 + metric[m + i + 3] * rows[r + i + 3]
+        s4 = s4 + metric[m + i + 4] * rows[r + i + 4]
+        s5 = s5 + metric[m + i + 5] * rows[r + i + 5]
+        s6 = s6 + metric[m + i + 6] * rows[r + i + 6]
+        s7 = s7 + metric[m + i + 7] * rows[r + i + 7]
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for i in range(whole, n):
+        total = total + metric[m + i] * rows[r + i]
+    return total

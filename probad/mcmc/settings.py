@@ -13,10 +13,11 @@ from probad.errors import ArgumentError
 from probad.mcmc import workspace
 from probad.mcmc.windows import STEP_ONLY, overlapping_schedule, stan_schedule
 
-METRICS = ("auto", "dense", "diag", "unit")
+METRICS = ("auto", "dense", "low-rank", "diag", "unit")
 ADAPTATIONS = ("fisher", "stan")
 SURELY_DENSE, LARGEST_DENSE = 50, 100  # coordinates up to which the automatic metric is dense, or may become so
-LEAST_SHARE = 0.07  # of the warm-up, before it is decided whether it does
+LEAST_SHARE = 0.07  # of the warm-up, before it is decided whether it does, or whether it becomes low-rank
+FORMS = {"dense": workspace.DENSE, "low-rank": workspace.LOW_RANK}
 TREE_STATISTICS = ("tree_depth", "reached_max_treedepth")
 
 
@@ -28,10 +29,11 @@ class Algorithm:
     ----------
     target_accept : float
         Mean acceptance statistic that warm-up tunes the step size for, between 0 and 1.
-    metric : {"auto", "dense", "diag", "unit"}, or (dim,) or (dim, dim) array
-        What warm-up learns of the shape of the posterior: all correlations, the scale of each coordinate, or nothing.
-        ``"auto"`` is dense up to 50 coordinates; up to 100 if correlations are so strong after 7 % of the warm-up that
-        it is worth its cost; else diagonal. An array is the inverse mass, and stays.
+    metric : {"auto", "dense", "low-rank", "diag", "unit"}, or (dim,) or (dim, dim) array
+        What warm-up learns of the shape of the posterior: all correlations, the scale of each coordinate and up to 16
+        directions, the scales alone, or nothing. ``"auto"`` is dense up to 50 coordinates. With more it is diagonal,
+        unless correlations are so strong after 7 % of the warm-up that others are worth their cost: dense up to 100
+        coordinates, low-rank beyond. An array is the inverse mass, and stays.
     step_size : float, optional
         Where the search for a step size starts; without warm-up it is the step size. 1 by default.
     adaptation : {"fisher", "stan"}
@@ -45,8 +47,8 @@ class Algorithm:
 
     code: ClassVar[int]  # value of `workspace.ALGORITHM`
     codes: ClassVar[tuple[int, ...]] = ()  # of others that its chains may become
-    # How much longer than wide a posterior of more than 50 coordinates must be for a dense metric: a step in it costs
-    # several times as much, and NUTS gains least by it, whose trajectories are as long as they need to be.
+    # How much longer than wide a posterior of more than 50 coordinates must be for a dense or low-rank metric, in which
+    # a step costs several times as much. NUTS gains least by it, whose trajectories are as long as they need to be.
     worthwhile: ClassVar[float] = 2.5
     without: ClassVar[tuple[str, ...]] = TREE_STATISTICS  # statistics that have no meaning here
 
@@ -60,6 +62,11 @@ class Algorithm:
         else:
             object.__setattr__(self, "metric", inverse_mass_of(self.metric))
         check_choice("adaptation", self.adaptation, ADAPTATIONS)
+        if isinstance(self.metric, str) and self.metric == "low-rank" and self.adaptation == "stan":
+            raise ArgumentError(
+                "A low-rank metric is learnt from draws and gradients. Leave adaptation='stan' out, or take "
+                "metric='dense' or 'diag'."
+            )
         if self.step_size is not None and not (_is_number(self.step_size) and 0 < self.step_size < math.inf):
             raise ArgumentError(f"step_size must be a positive number; got {self.step_size!r}.")
 
@@ -70,7 +77,7 @@ class Algorithm:
 
     def allocate(self, dim: int, *, draws: int, warmup: int, random: np.ndarray) -> workspace.Workspace:
         """A workspace for a chain of this sampler, with the settings where the kernels read them."""
-        metric, decides = self.metric, False
+        metric, decides, by_draws = self.metric, False, self.adaptation == "stan"
         if not isinstance(metric, str):
             metric = "given"
             if self.metric.shape[0] != dim:
@@ -78,10 +85,10 @@ class Algorithm:
                     f"metric= is an inverse mass of {self.metric.shape[0]} coordinates, but the log density has {dim}."
                 )
         elif metric == "auto":
-            decides = SURELY_DENSE < dim <= LARGEST_DENSE
-            metric = "dense" if dim <= LARGEST_DENSE else "diag"
-        adaptation = workspace.BY_DRAWS if self.adaptation == "stan" else workspace.BY_DRAWS_AND_GRADIENTS
-        schedule = stan_schedule(warmup) if self.adaptation == "stan" else overlapping_schedule(warmup)
+            decides = dim > SURELY_DENSE and not by_draws
+            metric = "dense" if dim <= LARGEST_DENSE else "diag" if by_draws else "low-rank"
+        adaptation = workspace.BY_DRAWS if by_draws else workspace.BY_DRAWS_AND_GRADIENTS
+        schedule = stan_schedule(warmup) if by_draws else overlapping_schedule(warmup)
         if metric in ("unit", "given"):
             adaptation = workspace.FIXED
             schedule[:] = STEP_ONLY
@@ -91,9 +98,9 @@ class Algorithm:
             schedule=schedule,
             random=random,
             max_tree_depth=self.max_tree_depth,
-            form=workspace.DENSE if metric == "dense" or np.ndim(self.metric) == 2 else workspace.DIAGONAL,
+            form=workspace.DENSE if np.ndim(self.metric) == 2 else FORMS.get(metric, workspace.DIAGONAL),
             adaptation=adaptation,
-            decision=decision_of(schedule) if decides and adaptation == workspace.BY_DRAWS_AND_GRADIENTS else -1,
+            decision=decision_of(schedule) if decides else -1,
         )
         space.counts[workspace.ALGORITHM] = self.code
         space.scalars[workspace.TARGET_ACCEPT] = self.target_accept

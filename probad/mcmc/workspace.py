@@ -36,7 +36,7 @@ SYMMETRIC_SUM = 18  # as ACCEPTANCE_SUM, of the acceptance that warm-up by draws
 TRAJECTORY_LENGTH, JITTER, REFRESHMENT = 19, 20, 21
 LEAST_CURVATURE, LARGEST_CURVATURE = 22, 23  # what a choice between samplers has found
 SOFTENING, TOLERANCE = 24, 25  # of a Riemannian metric, and of its implicit steps
-WORTHWHILE = 26  # how much longer than wide a posterior must be for a dense metric to pay
+WORTHWHILE = 26  # how much longer than wide a posterior must be for a metric with correlations to pay
 N_SCALARS = 27
 
 # --- counts ---------------------------------------------------------------------------------------------------------
@@ -46,18 +46,24 @@ N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 4, 5, 6, 7  # of the present traject
 MAX_TREE_DEPTH, MAX_STEPS = 8, 9
 ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
-DECISION = (
-    14  # iteration from which, for half as long again, the metric may become dense if that is worth its cost; or -1
-)
+DECISION = 14  # iteration from which, for half as long again, the metric may take the form of ROOM if that pays; or -1
 CLIMBING, ARRIVED = 15, 16  # whether the chain is on its way to the posterior, and the first iteration after that
 SAME_METRIC = 17  # step sizes averaged since the metric was learnt
 MAX_ITERATIONS = 18  # of an implicit step
 N_FIELDS, N_CONTRACTIONS = 19, 20  # evaluations of a geometry, in the whole run
-N_COUNTS = 21
+ROOM = 21  # the form that there is room for, which the metric has or may take
+N_DIRECTIONS = 22  # of a low-rank metric, filled up to a multiple of 4
+N_COUNTS = 23
 
 NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL, RIEMANNIAN, MANIFOLD_MALA = 0, 1, 2, 3, 4, 5, 6  # values of ALGORITHM
-DIAGONAL, DENSE = 0, 1  # values of FORM: that of the metric
+DIAGONAL, DENSE, LOW_RANK = 0, 1, 2  # values of FORM: that of the metric
 FIXED, BY_DRAWS, BY_DRAWS_AND_GRADIENTS = 0, 1, 2  # values of ADAPTATION: what the metric is learnt from
+
+# --- a low-rank metric ------------------------------------------------------------------------------------------------
+RANK = 16  # directions that it has at most, a multiple of 4
+# Places in `metric`, in units of dim: directions of length 1 in the scale of the coordinates, the same in their units,
+# and by how much each of them is stretched.
+UNIT_DIRECTIONS, DIRECTIONS, STRETCHES = 0, RANK, 2 * RANK
 
 # --- what a kernel returns ------------------------------------------------------------------------------------------
 FINE, FAILED, NO_STEP_SIZE, STOPPED = 0, 2, 3, 4  # FAILED is the status of a density that failed
@@ -96,8 +102,9 @@ class Workspace:
         State of the random number generator.
     schedule : (n_warmup,) int64 array
         The first iteration from which each warm-up iteration renews the metric, if it does; see `probad.mcmc.windows`.
-    metric : (2 * dim * dim,) float64 array, or (1,)
-        The factor of a dense inverse mass, by rows and by columns; nothing if the metric is diagonal.
+    metric : (2 * dim * dim,) or (2 * RANK * dim + RANK,) float64 array, or (1,)
+        The factor of a dense inverse mass, by rows and by columns; the directions and stretches of a low-rank one;
+        nothing if there is room for a diagonal one only.
     draws : (n_iterations, dim) float64 array, unconstrained
     gradients : (n_warmup, dim) float64 array, or (1, dim)
         Of the log density at the warm-up draws, if the metric is learnt from them.
@@ -133,25 +140,24 @@ class Workspace:
     ):
         """A workspace for a chain over `dim` coordinates, with the unit metric.
 
-        With a `decision`, an iteration that renews the metric, a dense one is diagonal till then at least.
+        With a `decision`, an iteration that renews the metric, it is diagonal till then at least.
         """
         n_iterations = n_draws + len(schedule)
         counts = np.zeros(N_COUNTS, np.int64)
         counts[N_DRAWS], counts[N_WARMUP], counts[MAX_TREE_DEPTH] = n_draws, len(schedule), max_tree_depth
         counts[FORM], counts[ADAPTATION] = form if decision < 0 else DIAGONAL, adaptation
-        counts[DECISION] = decision
-        identity = np.eye(dim).ravel() if form == DENSE else None
+        counts[DECISION], counts[ROOM] = decision, form
         workspace = cls(
             rows=np.zeros((STACK + ROWS_PER_LEVEL * (max_tree_depth + 1) + more_rows, dim)),
             scalars=np.zeros(N_SCALARS),
             counts=counts,
             random=random,
             schedule=schedule,
-            metric=np.zeros(1) if identity is None else np.concatenate([identity, identity]),
+            metric=_metric(form, dim),
             draws=np.empty((n_iterations, dim)),
             gradients=np.zeros((len(schedule) if adaptation == BY_DRAWS_AND_GRADIENTS else 1, dim)),
             statistics=np.empty((n_iterations, N_STATISTICS)),
-            work=np.empty(11 * dim + (3 * dim * dim if form == DENSE else 0)),
+            work=np.empty(_scratch(form, dim)),
         )
         workspace.rows[INVERSE_MASS] = 1.0
         workspace.rows[SCALE] = 1.0
@@ -167,12 +173,32 @@ class Workspace:
         self.metric[:] = np.concatenate([factor.ravel(), factor.T.ravel()])
 
     def inverse_mass(self) -> np.ndarray:
-        """The inverse mass: a (dim,) diagonal, or a (dim, dim) matrix."""
-        if self.counts[FORM] == DIAGONAL:
-            return self.rows[INVERSE_MASS].copy()
-        dim = self.rows.shape[1]
-        factor = self.metric[: dim * dim].reshape(dim, dim)
-        return factor @ factor.T
+        """The inverse mass: a (dim, dim) matrix if it is dense, else its (dim,) diagonal."""
+        diagonal, dim = self.rows[INVERSE_MASS], self.rows.shape[1]
+        if self.counts[FORM] == DENSE:
+            factor = self.metric[: dim * dim].reshape(dim, dim)
+            return factor @ factor.T
+        if self.counts[FORM] == LOW_RANK:
+            directions, eigenvalues = self._directions()
+            return diagonal * (1.0 + (eigenvalues - 1.0) @ directions**2)
+        return diagonal.copy()
+
+    def masses(self, vectors: np.ndarray) -> np.ndarray:
+        """The product of the mass matrix, the inverse of the inverse mass, with vectors of shape (n, dim)."""
+        if self.counts[FORM] == DENSE:
+            return np.linalg.solve(self.inverse_mass(), vectors.T).T
+        if self.counts[FORM] == LOW_RANK:
+            scale = self.rows[SCALE]
+            directions, eigenvalues = self._directions()
+            scaled = vectors / scale
+            return (scaled + scaled @ directions.T * (1.0 / eigenvalues - 1.0) @ directions) / scale
+        return vectors / self.rows[INVERSE_MASS]
+
+    def _directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Unit directions of a low-rank metric, (n, dim), and its eigenvalues in them."""
+        n, dim = int(self.counts[N_DIRECTIONS]), self.rows.shape[1]
+        stretches = self.metric[STRETCHES * dim :][:n]
+        return self.metric[: n * dim].reshape(n, dim), (1.0 + stretches) ** 2
 
     def to_lists(self) -> tuple:
         """The arrays flat, in the order in which the kernels take them, for kernels that run in Python.
@@ -196,3 +222,17 @@ class Workspace:
         self.random[:] = random
         self.metric[:] = metric
         self.counts[:] = counts
+
+
+def _metric(form: int, dim: int) -> np.ndarray:
+    """Room for what a metric has besides its diagonal, with that of the unit metric."""
+    if form == DENSE:
+        return np.tile(np.eye(dim).ravel(), 2)
+    return np.zeros(STRETCHES * dim + RANK if form == LOW_RANK else 1)
+
+
+def _scratch(form: int, dim: int) -> int:
+    """How many numbers the estimate of a metric of some form takes."""
+    if form == LOW_RANK:
+        return (7 + 3 * RANK) * dim + 4 * RANK + 4 * (2 * RANK) ** 2
+    return 11 * dim + (3 * dim * dim if form == DENSE else 0)

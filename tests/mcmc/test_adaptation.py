@@ -236,7 +236,7 @@ def test_a_metric_becomes_dense_where_that_is_worth_it(correlation, dense):
     """Between 50 and 100 coordinates: for a posterior ten times longer than wide, and not for a round one."""
     dim = 60
     covariance = (1 - correlation) * np.eye(dim) + correlation
-    result = sample_chains(Gaussian(covariance), NUTS(), draws=50, warmup=300, chains=2, seed=1)
+    result = sample_chains(Gaussian(covariance), NUTS(), draws=50, warmup=600, chains=2, seed=1)
     assert result.inverse_mass.shape == ((2, dim, dim) if dense else (2, dim))
     variances = [np.diag(m) if dense else m for m in result.inverse_mass]
     assert 0.3 < np.min(variances) <= np.max(variances) < 2.0
