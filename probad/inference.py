@@ -66,10 +66,11 @@ def nuts(
         Between 0 and 1; higher means smaller steps and fewer divergences.
     max_tree_depth : int
         At most ``2**max_tree_depth - 1`` steps per draw.
-    metric : {"auto", "dense", "diag", "unit"}, or array
-        What warm-up learns of the posterior's shape: all correlations, the scale of each coordinate, or nothing.
-        ``"auto"`` is dense up to 50 unconstrained coordinates, and up to 100 where correlations are strong; else
-        diagonal. An array of shape (dim,) or (dim, dim) is an inverse mass, and stays.
+    metric : {"auto", "dense", "low-rank", "diag", "unit"}, or array
+        What warm-up learns of the posterior's shape: all correlations, the scale of each coordinate and up to 16
+        directions in which it is stretched, the scales alone, or nothing. ``"auto"`` is dense up to 50 unconstrained
+        coordinates; where correlations are strong, dense up to 100 and low-rank beyond; else diagonal. An array of
+        shape (dim,) or (dim, dim) is an inverse mass, and stays.
     adaptation : {"fisher", "stan"}
         From what: from draws and gradients, in windows that begin at once and overlap; or from draws in Stan's windows.
     step_size : float, optional
@@ -278,7 +279,7 @@ def fit(
     ----------
     model, draws, warmup, chains, seed, target_accept, max_tree_depth, init, cores
         As for `nuts`; `warmup` is at least 200, `target_accept` and `max_tree_depth` are those of NUTS.
-    metric : {"auto", "dense", "diag"}
+    metric : {"auto", "dense", "low-rank", "diag"}
     keep_warmup, keep_unconstrained, gradient, store, executor, progress
         As for `nuts`. The workers of an executor hand their chains back each time that all of them meet, which is up to
         five times during warm-up.

@@ -191,6 +191,17 @@ def test_rows_are_made_orthogonal_and_keep_their_products(n):
     np.testing.assert_allclose(memory[n * n :], norms**2, rtol=1e-12)
 
 
+def test_rows_are_made_orthonormal_and_dependent_ones_left_out():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(4, 9)) * np.logspace(-3, 3, 9)
+    rows = np.stack([base[0], base[1], 2 * base[0] - base[1], base[2], np.zeros(9), base[3], base[3] * (1 + 1e-12)])
+    memory = list(rows.ravel())
+    assert matrices.orthonormalise_rows(memory, 0, 7, 9) == 4
+    found = np.reshape(memory, (7, 9))[:4]
+    np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-14)
+    np.testing.assert_allclose(base @ found.T @ found, base, rtol=1e-9, atol=1e-9 * np.abs(base).max())
+
+
 def test_a_matrix_that_is_not_positive_definite_has_no_factor():
     assert not matrices.cholesky([1.0, 2.0, 2.0, 1.0], 0, 2)
     assert not matrices.cholesky([math.nan], 0, 1)

@@ -394,7 +394,11 @@ def test_numbers_out_of_range(name):
     [
         (lambda: NUTS(target_accept=1.0), "target_accept must be between 0 and 1; got 1.0"),
         (lambda: NUTS(max_tree_depth=0), "max_tree_depth must be a whole number, from 1 to 20; got 0"),
-        (lambda: NUTS(metric="full"), "metric must be one of 'auto', 'dense', 'diag', 'unit'; got 'full'"),
+        (lambda: NUTS(metric="full"), "metric must be one of 'auto', 'dense', 'low-rank', 'diag', 'unit'; got 'full'"),
+        (
+            lambda: NUTS(metric="low-rank", adaptation="stan"),
+            "learnt from draws and gradients. With adaptation='stan'",
+        ),
         (lambda: NUTS(metric=[1.0, -2.0]), "An inverse mass must be positive; got -2.0 at index 1"),
         (lambda: NUTS(metric=[[1.0, 2.0], [2.0, 1.0]]), "symmetric, positive definite"),
         (lambda: NUTS(metric=np.ones((2, 3))), r"shape \(dim,\) or \(dim, dim\); got shape \(2, 3\)"),

@@ -26,6 +26,7 @@ ALGORITHMS = {
     "nuts": NUTS(),
     "nuts, shallow": NUTS(max_tree_depth=3, target_accept=0.95),
     "nuts, unit metric": NUTS(metric="unit"),
+    "nuts, low-rank metric": NUTS(metric="low-rank"),
     "hmc": HMC(),
     "hmc, fixed steps": HMC(n_steps=9),
 }

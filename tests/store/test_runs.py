@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLERS = {
     "nuts": (pb.nuts, {}),
     "nuts, Stan's": (pb.nuts, {"adaptation": "stan", "metric": "diag"}),
+    "nuts, low-rank": (pb.nuts, {"metric": "low-rank"}),
     "generalised hmc": (pb.hmc, {"n_steps": 2, "refreshment": 0.5, "jitter": 0.5}),
     "mams": (pb.mams, {}),
     "metropolis": (pb.metropolis, {}),
@@ -34,7 +35,9 @@ SAMPLERS = {
 
 SLOW = pytest.mark.slow  # the same proof once more
 RIEMANNIAN = {"RMHMC", "ManifoldMALA"}  # need functions to differentiate; they have a test of their own
-SOME_SAMPLERS = [s if s in ("nuts", "elliptical slice") else pytest.param(s, marks=SLOW) for s in SAMPLERS]
+SOME_SAMPLERS = [
+    s if s in ("nuts", "nuts, low-rank", "elliptical slice") else pytest.param(s, marks=SLOW) for s in SAMPLERS
+]
 WAYS = ["compiled", pytest.param("python", marks=SLOW)]
 
 
