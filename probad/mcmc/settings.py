@@ -64,8 +64,8 @@ class Algorithm:
         check_choice("adaptation", self.adaptation, ADAPTATIONS)
         if isinstance(self.metric, str) and self.metric == "low-rank" and self.adaptation == "stan":
             raise ArgumentError(
-                "A low-rank metric is learnt from draws and gradients. With adaptation='stan', and for a random walk, take "
-                "metric='dense' or 'diag'."
+                "A low-rank metric is learnt from draws and gradients. With adaptation='stan', and for a random walk, "
+                "take metric='dense' or 'diag'."
             )
         if self.step_size is not None and not (_is_number(self.step_size) and 0 < self.step_size < math.inf):
             raise ArgumentError(f"step_size must be a positive number; got {self.step_size!r}.")
