@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.low_rank import PRIOR, take_directions
-from probad.mcmc.matrices import cholesky, geometric_mean, orthogonalise_rows
+from probad.mcmc.matrices import cholesky, geometric_mean
 from probad.mcmc.workspace import (
     ADAPTATION,
     BY_DRAWS,
@@ -69,14 +69,12 @@ def is_to_decide(counts, end):
 
 def decide_on_form(rows, scalars, counts, metric, draws, gradients, work, start, end, dim):
     """Take the form that there is room for if the posterior is so much longer than wide that it pays."""
-    if counts[ROOM] == DENSE:
-        found = take_geometric_mean(metric, draws, gradients, work, start, end, dim)
-        if found and elongation(work, dim) > scalars[WORTHWHILE]:
-            counts[FORM] = DENSE
-    else:
-        longer = take_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
-        if longer > scalars[WORTHWHILE]:
+    longer = take_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
+    if longer > scalars[WORTHWHILE]:
+        if counts[ROOM] == LOW_RANK:
             counts[FORM] = LOW_RANK
+        elif take_geometric_mean(metric, draws, gradients, work, start, end, dim):
+            counts[FORM] = DENSE
 
 
 def adopt_variance(rows, inverse_mass, i, dim):
@@ -225,19 +223,6 @@ def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
             work[g + i * dim + j] = work[scale + i] * work[g + i * dim + j]
     take_factor(metric, work, g, dim)
     return True
-
-
-def elongation(work, dim):
-    """How many times longer than wide the posterior is in a diagonal metric; after `take_geometric_mean`."""
-    norms = 6 * dim
-    k = 11 * dim + dim * dim
-    orthogonalise_rows(work, k, norms, dim)
-    low = work[norms]
-    high = work[norms]
-    for i in range(dim):
-        low = min(low, work[norms + i])
-        high = max(high, work[norms + i])
-    return math.sqrt(high / low)
 
 
 def take_factor(metric, work, matrix, dim):

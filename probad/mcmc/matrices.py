@@ -154,7 +154,7 @@ def geometric_mean(array, r, k, g, norms, n):
     Returns
     -------
     bool
-        Whether there is one, as far as floats tell. If so, place `k` then holds a root of it, K' K = M.
+        Whether there is one, as far as floats tell.
     """
     if not (cholesky(array, r, n) and cholesky(array, k, n)):
         return False

@@ -233,6 +233,5 @@ def _metric(form: int, dim: int) -> np.ndarray:
 
 def _scratch(form: int, dim: int) -> int:
     """How many numbers the estimate of a metric of some form takes."""
-    if form == LOW_RANK:
-        return (7 + 3 * RANK) * dim + 4 * RANK + 4 * (2 * RANK) ** 2
-    return 11 * dim + (3 * dim * dim if form == DENSE else 0)
+    few = (7 + 3 * RANK) * dim + 4 * RANK + 4 * (2 * RANK) ** 2  # also asked whether a dense one pays
+    return {DIAGONAL: 11 * dim, LOW_RANK: few, DENSE: max(few, 11 * dim + 3 * dim * dim)}[form]
