@@ -17,6 +17,8 @@ METRICS = ("auto", "dense", "low-rank", "diag", "unit")
 ADAPTATIONS = ("fisher", "stan")
 SURELY_DENSE, LARGEST_DENSE = 50, 100  # coordinates up to which the automatic metric is dense, or may become so
 LEAST_SHARE = 0.07  # of the warm-up, before it is decided whether it does, or whether it becomes low-rank
+# How much longer than wide it must be for a low-rank one: less, as in a series of volatilities, is of many directions.
+FEW_WORTHWHILE = 5.0
 FORMS = {"dense": workspace.DENSE, "low-rank": workspace.LOW_RANK}
 TREE_STATISTICS = ("tree_depth", "reached_max_treedepth")
 
@@ -47,8 +49,8 @@ class Algorithm:
 
     code: ClassVar[int]  # value of `workspace.ALGORITHM`
     codes: ClassVar[tuple[int, ...]] = ()  # of others that its chains may become
-    # How much longer than wide a posterior of more than 50 coordinates must be for a dense or low-rank metric, in which
-    # a step costs several times as much. NUTS gains least by it, whose trajectories are as long as they need to be.
+    # How much longer than wide a posterior of more than 50 coordinates must be for a dense metric, in which a step costs
+    # several times as much. NUTS gains least by it, whose trajectories are as long as they need to be.
     worthwhile: ClassVar[float] = 2.5
     without: ClassVar[tuple[str, ...]] = TREE_STATISTICS  # statistics that have no meaning here
 
@@ -105,7 +107,8 @@ class Algorithm:
         space.counts[workspace.ALGORITHM] = self.code
         space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
         space.scalars[workspace.REFRESHMENT] = 1.0
-        space.scalars[workspace.WORTHWHILE] = self.worthwhile
+        is_low_rank = space.counts[workspace.ROOM] == workspace.LOW_RANK
+        space.scalars[workspace.WORTHWHILE] = FEW_WORTHWHILE if is_low_rank else self.worthwhile
         space.scalars[workspace.STEP_SIZE] = 1.0 if self.step_size is None else self.step_size
         if metric == "given":
             space.take_inverse_mass(self.metric)
