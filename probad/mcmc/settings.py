@@ -49,8 +49,8 @@ class Algorithm:
 
     code: ClassVar[int]  # value of `workspace.ALGORITHM`
     codes: ClassVar[tuple[int, ...]] = ()  # of others that its chains may become
-    # How much longer than wide a posterior of more than 50 coordinates must be for a dense metric, in which a step costs
-    # several times as much. NUTS gains least by it, whose trajectories are as long as they need to be.
+    # How much longer than wide a posterior of more than 50 coordinates must be for a dense metric, in which a step
+    # costs several times as much. NUTS gains least by it, whose trajectories are as long as they need to be.
     worthwhile: ClassVar[float] = 2.5
     without: ClassVar[tuple[str, ...]] = TREE_STATISTICS  # statistics that have no meaning here
 
