@@ -34,11 +34,12 @@ class ChainResult:
     warmup_draws, warmup_stats
         The same for the warm-up, if it was asked for; else None.
     inverse_mass : (chain, dim) array, or (chain, dim, dim) if the metric is dense
+        Of a low-rank metric the diagonal.
     step_size : (chain,) array
     settings : dict
         Everything needed to run it again.
     seconds : float
-        Time of sampling, warm-up included.
+        Time of sampling, warm-up included and compilation not.
     interrupted : bool
         Whether the user stopped it; then all chains are cut to the length of the shortest.
     """
@@ -129,13 +130,13 @@ def sample_chains(
     }
     starts = _starts(init, chains, density.dim)
     if executor is None:  # else in its workers
+        compiling = prepare(algorithm)
         density = algorithm.attach(density)
+        threads = (os.cpu_count() or 1) if density.address else 1  # compiled now, before the clock starts
+        cores = threads if cores is None else cores
+        kernels = compiled_kernels(compiling)
     boundaries = algorithm.boundaries(density.dim, int(warmup))
     start_time = time.perf_counter()
-    if executor is None:
-        if cores is None:
-            cores = (os.cpu_count() or 1) if density.address else 1
-        compiling = prepare(algorithm)
     recorder = Forgetful() if recorder is None else recorder
 
     def job(number: int) -> Job:
@@ -161,7 +162,6 @@ def sample_chains(
             begun = True
             for chain in running:
                 record(chain)
-            kernels = compiled_kernels(compiling)
             if kernels is not None:
                 for chain in running:
                     chain.compile(kernels)
