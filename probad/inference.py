@@ -515,6 +515,8 @@ def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=No
             density, algorithm, seed, start, progress, counts=counts, recorder=recorder, executor=executor, **keep
         )
     warn_about(post, stacklevel=4)
+    if (kernels := prepare(algorithm)) is not None:
+        kernels.optimise()  # for what comes later: a short run does not wait for it
     return post
 
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
@@ -27,13 +29,15 @@ from probad.codegen.kernel_text import C_FUNCTIONS, C_PREFIX, program_text
 from probad.codegen.kernel_types import ATTRIBUTE, ELEMENT, Program, intrinsic
 from probad.errors import ArgumentError
 
-__all__ = ["Kernel", "compile_kernel", "intrinsic", "start_compiling"]
+__all__ = ["Kernel", "Stages", "compile_in_stages", "compile_kernel", "intrinsic", "start_compiling"]
 
 LEVEL = 1
+LONG = 0.1  # seconds that a kernel is in use before it is optimised, which takes half a second of a core
 C_TYPE = {"float": ctypes.c_double, "int": ctypes.c_int64, "word": ctypes.c_uint64, "bool": ctypes.c_bool, "none": None}
 DTYPE = {"floats": np.dtype(np.float64), "ints": np.dtype(np.int64), "words": np.dtype(np.uint64)}
 
 _COMPILED: dict[tuple, Future] = {}  # all kernels of this process
+_STAGES: dict[tuple, Stages] = {}  # and those that are compiled in stages
 _LOCK = threading.Lock()
 
 
@@ -134,6 +138,94 @@ def start_compiling(
     return future
 
 
+class Stages:
+    """A kernel of which there is quick code first, and fast code when somebody thought it worth a wait.
+
+    Optimisation takes ten times as long as making code that runs at half the speed, longer than a short run of a
+    sampler. Both compute the same to the last bit. Fast code that is on disk already is there at once.
+
+    Parameters
+    ----------
+    fn, arg_types, fixed
+        As for `compile_kernel`.
+    """
+
+    def __init__(self, fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None):
+        self._what = (fn, arg_types, fixed)
+        self._quick: Future = Future()
+        self._fast: Future | None = None
+        self._text = ""
+        self._lock = threading.Lock()
+        self._begun = math.inf
+        threading.Thread(target=self._begin, name=f"compile {fn.__name__}").start()
+
+    def kernel(self) -> Kernel:
+        """The best code there is; waits for the first. Who asks again after a while has it optimised.
+
+        Raises
+        ------
+        CompileError
+            For anything outside the subset, with file and line.
+        """
+        now = time.perf_counter()
+        if now - self._begun > LONG:
+            self.optimise()
+        self._begun = min(now, self._begun)
+        fast = self._fast
+        if fast is not None and fast.done() and fast.exception() is None:
+            return fast.result()
+        return self._quick.result()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody has asked for code, and has got it."""
+        return self._begun < math.inf and self._quick.done() and not self.failed
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no code and never will be."""
+        return self._quick.done() and self._quick.exception() is not None
+
+    def optimise(self) -> Future:
+        """Begin to make fast code in a thread, unless somebody has; a future of the kernel."""
+        self._quick.result()
+        with self._lock:
+            if self._fast is None:
+                self._fast = Future()
+                threading.Thread(target=self._go_on, name=f"optimise {self._what[0].__name__}").start()
+        return self._fast
+
+    def _begin(self) -> None:
+        def text() -> str:
+            self._text = _text(*self._what)
+            return self._text
+
+        try:
+            kernel = _compile(*self._what, text=text, quick=True)
+            if not self._text:
+                self._fast = Future()
+                self._fast.set_result(kernel)
+            self._quick.set_result(kernel)
+        except BaseException as error:  # whoever waits for the future must hear of it
+            self._quick.set_exception(error)
+
+    def _go_on(self) -> None:
+        try:
+            self._fast.set_result(_compile(*self._what, text=self._text))
+        except BaseException as error:
+            self._fast.set_exception(error)
+        self._text = ""
+
+
+def compile_in_stages(fn: Callable, *arg_types: str, fixed: Mapping[tuple[str, int], int] | None = None) -> Stages:
+    """As `compile_kernel` in threads: first code that is made quickly, and fast code later; see `Stages`."""
+    key = (_identity(fn, arg_types, fixed),)
+    with _LOCK:
+        if (found := _STAGES.get(key)) is None or found.failed:
+            found = _STAGES[key] = Stages(fn, arg_types, fixed)
+        return found
+
+
 def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> tuple[Future, bool]:
     """The future of a kernel, and whether the caller is the one to fulfil it."""
     key = (_identity(fn, arg_types, fixed), cache)
@@ -147,22 +239,30 @@ def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> tupl
 
 def _fulfil(future: Future, fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> None:
     try:
-        future.set_result(_compile(fn, arg_types, cache, fixed))
+        future.set_result(_compile(fn, arg_types, fixed, cache=cache))
     except BaseException as error:  # whoever waits for the future must hear of it
         future.set_exception(error)
 
 
-def _compile(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> Kernel:
+def _compile(fn: Callable, arg_types: tuple[str, ...], fixed, *, cache: bool = True, text=None, quick=False) -> Kernel:
     from probad.codegen import llvm  # imports llvmlite, which runs that compile nothing do not need
-
-    def text() -> str:
-        return program_text(Program(fn, arg_types, fixed))
 
     symbols = {f"{C_PREFIX}{name}": address for name in C_FUNCTIONS if (address := llvm.c_address(name))}
     native = llvm.compile_module(
-        text, level=LEVEL, symbols=symbols, cache=cache, key=_identity(fn, arg_types, fixed), pack=True, unroll=False
+        text or (lambda: _text(fn, arg_types, fixed)),
+        level=LEVEL,
+        symbols=symbols,
+        cache=cache,
+        key=_identity(fn, arg_types, fixed),
+        pack=True,
+        unroll=False,
+        quick=quick,
     )
     return Kernel(fn.__name__, arg_types, native)
+
+
+def _text(fn: Callable, arg_types: tuple[str, ...], fixed) -> str:
+    return program_text(Program(fn, arg_types, fixed))
 
 
 def _identity(fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None) -> str:

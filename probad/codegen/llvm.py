@@ -71,6 +71,8 @@ def _binding() -> ModuleType:
     """llvmlite, ready for this machine."""
     from llvmlite import binding
 
+    if hasattr(os, "register_at_fork"):  # a child in which nobody would ever release the lock could not compile
+        os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     for name in LIBRARY_CALLS:
@@ -116,6 +118,7 @@ def compile_module(
     vectorize: bool = True,
     pack: bool = False,
     unroll: bool = True,
+    quick: bool = False,
 ) -> Native:
     """Machine code of a module in this process.
 
@@ -137,6 +140,8 @@ def compile_module(
         Whether it looks for equal operations in straight-line code to make vectors of. That is slow for long code.
     unroll : bool
         Whether it repeats the bodies of loops. That makes twice the code, and pays where sums are single loops.
+    quick : bool
+        Whether an object that is not on disk is made without optimisation, in a tenth of the time, and not kept.
 
     Returns
     -------
@@ -154,7 +159,9 @@ def compile_module(
             identity = (key,) if key is not None else (_text(text), "text")
             entry = _cache_key(*identity, *target(), level, vectorize, pack, unroll, *sorted(symbols))
             payload = objects.load(entry)
-        if payload is None:
+        if payload is None and quick:
+            payload = _build(_text(text), target(), 0, False, False, False)
+        elif payload is None:
             payload = _build(_text(text), target(), level, vectorize, pack, unroll)
             if entry is not None:
                 objects.store(entry, payload)

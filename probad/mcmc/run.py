@@ -11,10 +11,11 @@ import ctypes
 import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import numpy as np
 
-from probad.codegen.kernel import Kernel, start_compiling
+from probad.codegen.kernel import Kernel, compile_in_stages
 from probad.errors import CompileError, ProbadWarning
 from probad.mcmc.geometry import Geometry, PythonGeometry
 from probad.mcmc.intrinsics import PythonDensity
@@ -34,17 +35,21 @@ class Kernels:
     """The machine code of a sampler: `run_iterations` for each algorithm that its chains may run, with that alone."""
 
     def __init__(self, codes: Sequence[int]):
-        self._futures = {
-            code: start_compiling(run_iterations, *ARGUMENTS, fixed={("counts", ALGORITHM): code}) for code in codes
+        self._stages = {
+            code: compile_in_stages(run_iterations, *ARGUMENTS, fixed={("counts", ALGORITHM): code}) for code in codes
         }
 
     def __getitem__(self, code: int) -> Kernel:
         """The kernel of an algorithm, by the value of `workspace.ALGORITHM`; waits until it is compiled."""
-        return self._futures[code].result()
+        return self._stages[code].kernel()
 
     def first(self) -> Kernel:
         """The kernel that chains begin with."""
-        return next(iter(self._futures.values())).result()
+        return next(iter(self._stages.values())).kernel()
+
+    def optimise(self) -> list[Future]:
+        """Begin to optimise, and to keep on disk for later processes, whatever has run; futures of the kernels."""
+        return [stages.optimise() for stages in self._stages.values() if stages.is_used]
 
 
 def prepare(algorithm: Algorithm | type[Algorithm]) -> Kernels | None:

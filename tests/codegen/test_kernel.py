@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from probad.codegen import kernel, kernel_text, kernel_types, llvm
-from probad.codegen.kernel import compile_kernel, intrinsic, start_compiling
+from probad.codegen.kernel import compile_in_stages, compile_kernel, intrinsic, start_compiling
 from probad.errors import ArgumentError, CompileError
 from probad.mcmc.intrinsics import rotate_left, shift_right, wrap
 from probad.mcmc.kernel import run_iterations
@@ -600,6 +600,41 @@ def test_the_same_kernel_is_compiled_once(compiled_anew):
     assert len(kernels) == len(compiled_anew) == 1
     assert compile_kernel(fn, "float", cache=False) not in kernels
     assert len(compiled_anew) == 2
+
+
+def test_a_kernel_in_stages_is_quick_first_and_fast_later(compiled_anew, monkeypatch):
+    fn = _kernel(SCALED.format(factor=6.0, operation="*"))
+    stages = compile_in_stages(fn, "float")
+    quick = stages.kernel()
+    assert stages.kernel() is quick is compile_in_stages(fn, "float").kernel()
+    fast = stages.optimise().result()
+    assert stages.kernel() is fast is not quick
+    assert quick(3.0) == fast(3.0)
+    assert len(compiled_anew) == 2
+    monkeypatch.setattr(kernel, "_STAGES", {})  # another process
+    stages = compile_in_stages(fn, "float")
+    assert stages.kernel() is stages.optimise().result()
+    assert len(compiled_anew) == 2
+
+
+def test_a_kernel_in_use_for_long_is_optimised(monkeypatch):
+    fn = _kernel(SCALED.format(factor=8.0, operation="*"))
+    stages = compile_in_stages(fn, "float")
+    assert not stages.is_used
+    quick = stages.kernel()
+    assert stages.is_used
+    monkeypatch.setattr(kernel, "LONG", -1.0)
+    stages.kernel()
+    assert stages.optimise().result() is stages.kernel() is not quick
+
+
+def test_a_failure_of_stages_is_told_and_not_remembered():
+    fn = _kernel("def f(a):\n    return [a]\n")
+    first = compile_in_stages(fn, "float")
+    with pytest.raises(CompileError, match="List is outside"):
+        first.kernel()
+    assert not first.is_used
+    assert compile_in_stages(fn, "float") is not first
 
 
 def test_compiling_leaves_other_threads_alone(compiled_anew):

@@ -36,6 +36,7 @@ DENSITIES = {
     "wide": NativeNormal(21),
     "model": eight_schools.eight_schools(**eight_schools.data()).density(),
 }
+STAGES: dict[str, dict] = {"quick": {}, "fast": {}}  # kernels that were made in a hurry, and optimised ones
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +47,21 @@ def compiled(monkeypatch):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("density", DENSITIES)
-def test_compiled_and_python_leave_the_same_workspace(density, algorithm):
+@pytest.mark.parametrize("stage", ["quick", "fast"])
+def test_compiled_and_python_leave_the_same_workspace(density, algorithm, stage, monkeypatch, tmp_path):
     density, algorithm = DENSITIES[density], ALGORITHMS[algorithm]
+    monkeypatch.setenv("PROBAD_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kernel, "_STAGES", STAGES[stage])
+    monkeypatch.setattr(kernel, "LONG", np.inf)
+    kernels = run.prepare(algorithm)
+    kernels.first()
+    if stage == "fast":
+        assert [future.result() for future in kernels.optimise()] == [kernels.first()]
     compiled, python = (
         make_space(density, algorithm, position=np.full(density.dim, 0.1), step_size=1.0, n_draws=40, warmup=60, seed=3)
         for _ in range(2)
     )
-    fast, slow = run.CompiledRun(run.prepare(algorithm), density, compiled), run.PythonRun(density, python)
+    fast, slow = run.CompiledRun(kernels, density, compiled), run.PythonRun(density, python)
     assert fast.advance(1000) == slow.advance(1000) == w.FINE
     fast.close(), slow.close()
     assert fast.done == slow.done == 100
@@ -178,7 +187,7 @@ def test_without_a_compiler_python_runs_and_says_so(monkeypatch):
         raise CompileError("planted")
 
     expected = sample_chains(Gaussian(np.eye(2)), NUTS(), draws=20, warmup=20, chains=1, seed=1).draws
-    monkeypatch.setattr(kernel, "_COMPILED", {})
+    monkeypatch.setattr(kernel, "_STAGES", {})
     monkeypatch.setattr(llvm, "compile_module", fail)
     with pytest.warns(ProbadWarning, match="run in Python, some hundred times slower than compiled: planted"):
         found = sample_chains(Gaussian(np.eye(2)), NUTS(), draws=20, warmup=20, chains=1, seed=1).draws
