@@ -9,7 +9,8 @@ Analysis 16 (2021) 667; the initial monotone sequence of Geyer, Statistical Scie
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
+
+from probad.normal import quantile
 
 TAILS = (0.05, 0.95)  # the quantiles whose effective sample sizes are those of the tails
 RESOLUTION = 1e-15  # range below which draws count as constant
@@ -103,7 +104,7 @@ def _scores(x: np.ndarray) -> np.ndarray:
     """Normal scores of the ranks of all draws of each coordinate."""
     n = x.shape[1] * x.shape[2]
     order, ordered = _ranks_in_order(x.reshape(len(x), n))
-    return _in_order(order, ndtri((ordered - 0.375) / (n + 0.25))).reshape(x.shape)
+    return _in_order(order, quantile((ordered - 0.375) / (n + 0.25))).reshape(x.shape)
 
 
 def _ranks_in_order(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

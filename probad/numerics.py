@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from probad.ad import is_traced, peel
 from probad.ad.functions import as_operand
@@ -13,6 +12,7 @@ from probad.ad.functions import linalg as linear_algebra
 from probad.ad.rules import convolution, linalg, reductions
 from probad.ad.rules import special as special_rules
 from probad.errors import ArgumentError, ShapeError
+from probad.scipy_special import special
 
 LOG_2 = float(np.log(2.0))
 LOG_PI = float(np.log(np.pi))

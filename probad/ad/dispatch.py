@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
-from scipy import special
 
 from probad.ad.box import Box
 from probad.ad.core import PRIMITIVES
-from probad.ad.kinds import CONSTANTS, PARTIALS, refusals
+from probad.ad.kinds import CONSTANTS, OPERATIONS, PARTIALS, refusals
 from probad.errors import InPlaceError, UnsupportedFunctionError
+from probad.scipy_special import Late, special
 
 # Ufuncs are looked up by object, filled below; other NumPy functions are enrolled by `implements`.
 UFUNCS: dict[np.ufunc, Callable] = {}
@@ -143,6 +144,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict):
         )
     if method == "__call__":
         if ufunc not in UFUNCS:
+            special.load()  # whose ufuncs are enrolled then
+        if ufunc not in UFUNCS:
             raise unsupported(ufunc)
         if kwargs and not (inspect.isfunction(UFUNCS[ufunc]) and _accepts(UFUNCS[ufunc], kwargs)):
             raise UnsupportedFunctionError(
@@ -205,7 +208,9 @@ def _is_default(function, keyword: str, value) -> bool:
 
 def _name(function) -> str:
     module = getattr(function, "__module__", "") or ""
-    prefix = "scipy.special" if function.__name__ in special.__dict__ and not hasattr(np, function.__name__) else "np"
+    prefix = (
+        "scipy.special" if function.__name__ in special.load().__dict__ and not hasattr(np, function.__name__) else "np"
+    )
     if "linalg" in module:
         prefix = "np.linalg"
     if "fft" in module:
@@ -235,18 +240,31 @@ def _refusing(name: str, rule: Callable) -> Callable:
     return guarded
 
 
-def fill_ufuncs() -> None:
-    """Match primitives and piecewise constant functions to the ufuncs of their name."""
+def enrol_ufuncs(module: ModuleType) -> None:
+    """Match primitives and piecewise constant functions to the ufuncs of a module that have their name."""
     aliases = {"pow": "power", "abs": "absolute", "mod": "remainder", "true_divide": "divide", "degrees": "rad2deg",
                "radians": "deg2rad"}  # fmt: skip
-    for module in (special, np):
-        for name in dir(module):
-            ufunc = getattr(module, name)
-            if isinstance(ufunc, np.ufunc):
-                known = aliases.get(ufunc.__name__, ufunc.__name__)
-                rule = PRIMITIVES.get(known) or CONSTANTS.get(known)
-                if rule is not None:
-                    UFUNCS.setdefault(ufunc, _refusing(known, rule))
+    for name in dir(module):
+        ufunc = getattr(module, name)
+        if isinstance(ufunc, np.ufunc):
+            known = aliases.get(ufunc.__name__, ufunc.__name__)
+            rule = PRIMITIVES.get(known) or CONSTANTS.get(known)
+            if rule is not None:
+                UFUNCS.setdefault(ufunc, _refusing(known, rule))
+
+
+def _replace_late(module: ModuleType) -> None:
+    """Have operations call the ufuncs themselves: what they are tells some passes how they behave."""
+    for operation in (*PRIMITIVES.values(), *OPERATIONS.values()):
+        if isinstance(operation.impl, Late):
+            operation.impl = getattr(module, operation.impl.__name__)
+
+
+def fill_ufuncs() -> None:
+    """Enrol the ufuncs of NumPy, and those of SciPy when it is loaded."""
+    enrol_ufuncs(np)
+    special.when_loaded(enrol_ufuncs)
+    special.when_loaded(_replace_late)
     for name in ("matmul", "vecdot", "matvec", "vecmat"):
         if isinstance(getattr(np, name, None), np.ufunc):
             UFUNCS[getattr(np, name)] = FUNCTIONS[getattr(np, name)]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from probad.ad.box import Box, holds, peel
 from probad.ad.core import PRIMITIVES, Primitive, Trace
@@ -19,6 +18,7 @@ from probad.ad.rules import elementwise as e
 from probad.ad.rules import like, shapes
 from probad.ad.transforms import _input, _match, _output
 from probad.errors import ArgumentError
+from probad.scipy_special import special
 from probad.tree import flatten
 
 # By name of the primitive: rule(primitive, order, series of the arguments, params, y) gives the coefficients of y from

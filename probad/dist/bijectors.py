@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import special
 
 from probad.errors import ShapeError
 from probad.numerics import as_array, is_concrete
+from probad.scipy_special import special
 
 BIJECTORS: dict[str, type[Bijector]] = {}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import special
 
 from probad.dist import constraints
 from probad.dist.base import Array, Distribution, unless
 from probad.numerics import as_array
+from probad.scipy_special import special
 
 SMALLEST = float(np.finfo(np.float64).tiny)
 BELOW_ONE = float(np.nextafter(1.0, 0.0))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import special
 
 from probad.dist import constraints
 from probad.dist.base import Array, Distribution, unless
 from probad.numerics import as_array, logsumexp, softmax
+from probad.scipy_special import special
 
 
 def _trials_logp(n_yes, n_no, probs, logits):

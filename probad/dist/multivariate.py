@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import special
 
 from probad.dist import constraints
 from probad.dist.base import Array, Distribution, Shape, unless
 from probad.errors import ShapeError
 from probad.numerics import as_array, is_concrete, softmax, solve_triangular
+from probad.scipy_special import special
 
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import special
 
 from probad.dist import constraints
 from probad.dist.base import Array, Distribution, unless
 from probad.numerics import as_array
+from probad.scipy_special import special
 
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 HALF_LOG_HALF_PI = 0.5 * float(np.log(np.pi / 2))

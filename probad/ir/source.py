@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from probad import numerics
 from probad.ad.rules.indexing import is_basic
 from probad.ir.capture import CALL, STOP, implementation
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, FIXED, INPUT, LAST, LOOP, PULL, SLOT, Graph
+from probad.scipy_special import special
 
 OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "remainder": "%",
              "matmul": "@",
@@ -175,7 +175,8 @@ class Source:
             return f"numerics.logsumexp({values[0]}, axis={params['axis']}, keepdims={params['keepdims']})"
         if op in LINALG:
             return f"np.linalg.{op}({', '.join(values)})"
-        module = next((m for m, where in (("np", np), ("special", special)) if _is_plain(where, op, params)), None)
+        modules = {"np": np, "special": special.load()}
+        module = next((name for name, module in modules.items() if _is_plain(module, op, params)), None)
         if module is not None:
             given = [f"{k}={self.constant(v) if isinstance(v, np.ndarray) else v!r}" for k, v in params.items()]
             return f"{module}.{op}({', '.join([*values, *given])})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from probad.ad import dispatch
 from probad.ad.box import peel
@@ -11,6 +10,7 @@ from probad.ad.rules import bessel as b
 from probad.ad.rules import elementwise as e
 from probad.ad.rules import hypergeometric as h
 from probad.ad.rules import incomplete, probability
+from probad.scipy_special import special
 
 
 def divmod_(a, b):
@@ -49,20 +49,24 @@ def _each(*primitives):
     return lambda *args: tuple(primitive(*args) for primitive in primitives)
 
 
-dispatch.UFUNCS.update(
-    {
-        special.airy: _each(b.airy_ai, b.airy_aip, b.airy_bi, b.airy_bip),
-        special.fresnel: _each(b.fresnel_s, b.fresnel_c),
-        special.sici: _each(h.sine_integral, h.cosine_integral),
-        special.shichi: _each(h.sinh_integral, h.cosh_integral),
-        special.ellipj: _each(h.ellipj_sn, h.ellipj_cn, h.ellipj_dn, h.ellipj_ph),
-    }
-)
-dispatch.UFUNCS.update({getattr(special, name): function for name, function in probability.COMPOSITIONS.items()})
+OF_SCIPY = {
+    "airy": _each(b.airy_ai, b.airy_aip, b.airy_bi, b.airy_bip),
+    "fresnel": _each(b.fresnel_s, b.fresnel_c),
+    "sici": _each(h.sine_integral, h.cosine_integral),
+    "shichi": _each(h.sinh_integral, h.cosh_integral),
+    "ellipj": _each(h.ellipj_sn, h.ellipj_cn, h.ellipj_dn, h.ellipj_ph),
+    **probability.COMPOSITIONS,
+}
 # special.zeta is a Python function around two ufuncs that are not public
-for _name, _function in {
+NOT_PUBLIC = {
     "_zeta": lambda s, q: incomplete.zeta_derivative(0, s, q),
     "_riemann_zeta": lambda s: incomplete.zeta_derivative(0, s, np.float64(1.0)),
-}.items():
-    if hasattr(special._ufuncs, _name):
-        dispatch.UFUNCS[getattr(special._ufuncs, _name)] = _function
+}
+
+
+@special.when_loaded
+def _enrol(module) -> None:
+    dispatch.UFUNCS.update({getattr(module, name): function for name, function in OF_SCIPY.items()})
+    for name, function in NOT_PUBLIC.items():
+        if hasattr(module._ufuncs, name):
+            dispatch.UFUNCS[getattr(module._ufuncs, name)] = function

@@ -6,10 +6,10 @@ The derivative in the order has no useful form; an order that is traced is refus
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from probad.ad.box import peel
 from probad.ad.kinds import POSITIVE, elementwise, no_partial
+from probad.scipy_special import special
 
 ORDER = no_partial(
     "A Bessel function has no derivative rule in its order. Pass pb.stop_gradient(order), or give the derivative with "

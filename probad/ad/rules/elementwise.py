@@ -10,11 +10,11 @@ import math
 import operator
 
 import numpy as np
-from scipy import special
 
 from probad.ad.box import Box, peel
 from probad.ad.core import PRIMITIVES, Primitive
 from probad.ad.kinds import MINUS_ONE, ONE, POSITIVE, Inverse, constant, elementwise, unbroadcast
+from probad.scipy_special import special
 
 LN2, LN10 = np.log(2.0), np.log(10.0)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from probad.ad.box import peel
 from probad.ad.kinds import POSITIVE, REAL, UNIT, elementwise, no_partial
 from probad.ad.rules.special import spherical
+from probad.scipy_special import special
 
 PARAMETER = no_partial(
     "This function has no derivative rule in its parameters, only in its last argument. Pass "

@@ -11,13 +11,13 @@ import functools
 import math
 
 import numpy as np
-from scipy import special
 
 from probad.ad.box import Box, holds, is_foreign
-from probad.ad.core import PRIMITIVES, ForwardTrace, peel
+from probad.ad.core import PRIMITIVES, ForwardTrace, Primitive, peel
 from probad.ad.kinds import POSITIVE, UNIT, elementwise
 from probad.ad.rules import jets, like
 from probad.errors import ConversionError
+from probad.scipy_special import special
 
 
 def slope(f, x):
@@ -290,7 +290,21 @@ betainccinv = elementwise(
 
 # --- zeta -----------------------------------------------------------------------------------------------------------
 _N_TERMS = 12
-_BERNOULLI = special.bernoulli(24)[2::2]
+
+
+def bernoulli_numbers(n: int) -> list[float]:
+    """B_2, B_4, ..., B_2n, from the tangent numbers T_k: B_2k = (-1)^(k+1) 2k T_k / (4^k (4^k - 1)).
+
+    Source: Brent and Harvey, "Fast computation of Bernoulli, tangent and secant numbers" (2013).
+    """
+    tangent = [math.factorial(k) for k in range(n)]
+    for k in range(1, n):
+        for j in range(k, n):
+            tangent[j] = (j - k) * tangent[j - 1] + (j - k + 2) * tangent[j]
+    return [(-1) ** k * 2 * (k + 1) * t / (4 ** (k + 1) * (4 ** (k + 1) - 1)) for k, t in enumerate(tangent)]
+
+
+_BERNOULLI = np.array(bernoulli_numbers(12))
 
 
 def _zeta_jet(k: int, s, q):
@@ -328,6 +342,10 @@ def _shift(u, c: float):
 
 def zeta_derivative(k: int, s, q):
     """The k-th derivative in `s` of the Hurwitz zeta function, for s > 1 and q > 0."""
+    return _zeta_derivative(k)(s, q)
+
+
+def _zeta_derivative(k: int) -> Primitive:
     name = f"zeta_d{k}" if k else "zeta"
     if name not in PRIMITIVES:
 
@@ -347,8 +365,8 @@ def zeta_derivative(k: int, s, q):
             domain=((1.5, 6.0), (0.3, 4.0)),
             name=name,
         )
-    return PRIMITIVES[name](s, q)
+    return PRIMITIVES[name]
 
 
-zeta_derivative(0, np.float64(2.0), np.float64(1.0))
+_zeta_derivative(0)
 zetac = elementwise(special.zetac, lambda y, s: zeta_derivative(1, s, np.float64(1.0)), domain=(1.5, 6.0), name="zetac")

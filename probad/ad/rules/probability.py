@@ -7,11 +7,11 @@ v_w = -F_w / F_v.
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from probad.ad.box import peel
 from probad.ad.kinds import UNIT, elementwise
 from probad.ad.rules.incomplete import slope
+from probad.scipy_special import special
 
 
 # --- distribution functions, as compositions ------------------------------------------------------------------------

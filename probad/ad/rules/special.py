@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy import special
 
 from probad.ad.box import peel
-from probad.ad.core import PRIMITIVES
+from probad.ad.core import PRIMITIVES, Primitive
 from probad.ad.kinds import POSITIVE, UNIT, constant, elementwise
+from probad.scipy_special import special
 
 SQRT_PI, SQRT_2, SQRT_2PI = np.sqrt(np.pi), np.sqrt(2.0), np.sqrt(2 * np.pi)
 
@@ -15,16 +17,20 @@ SQRT_PI, SQRT_2, SQRT_2PI = np.sqrt(np.pi), np.sqrt(2.0), np.sqrt(2 * np.pi)
 # --- gamma and beta -------------------------------------------------------------------------------------------------
 def polygamma(n: int, x):
     """The n-th derivative of psi; each order is a primitive of its own, made when it is first needed."""
+    return _polygamma(n)(x)
+
+
+def _polygamma(n: int) -> Primitive:
     name = f"polygamma{n}"
     if name not in PRIMITIVES:
-        sign_factorial = (-1.0) ** (n + 1) * special.factorial(n)
+        sign_factorial = (-1.0) ** (n + 1) * math.factorial(n)
         elementwise(
             lambda x: sign_factorial * special.zeta(n + 1.0, x),
             lambda y, x: polygamma(n + 1, x),
             domain=POSITIVE,
             name=name,
         )
-    return PRIMITIVES[name](x)
+    return PRIMITIVES[name]
 
 
 psi = elementwise(special.psi, lambda y, x: polygamma(1, x), domain=POSITIVE, name="psi")
@@ -45,7 +51,7 @@ beta = elementwise(
     domain=POSITIVE,
     name="beta",
 )
-polygamma(1, np.float64(1.0))
+_polygamma(1)
 
 # --- logistic -------------------------------------------------------------------------------------------------------
 expit = elementwise(special.expit, lambda y, x: y * special.expit(-x), name="expit")

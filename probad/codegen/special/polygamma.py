@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 
-from scipy import special
-
+from probad.ad.rules.incomplete import bernoulli_numbers
 from probad.codegen.special.circular import sin_cos_pi
 from probad.codegen.special.registry import except_for, family, polynomial
 from probad.codegen.text import Value
 
 N_STEPS, N_TERMS = 9, 10
-BERNOULLI = special.bernoulli(2 * N_TERMS)[2::2].tolist()
+BERNOULLI = bernoulli_numbers(N_TERMS)
 
 
 def _power(x: Value, n: int) -> Value:
