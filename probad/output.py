@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -41,6 +40,8 @@ def import_arviz():
 @cache
 def is_classic() -> bool:
     """Whether this ArviZ is of the generation of InferenceData."""
+    from importlib import metadata  # slow to import, and of use here only
+
     return int(metadata.version("arviz").partition(".")[0]) < 1
 
 

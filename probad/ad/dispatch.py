@@ -244,8 +244,7 @@ def enrol_ufuncs(module: ModuleType) -> None:
     """Match primitives and piecewise constant functions to the ufuncs of a module that have their name."""
     aliases = {"pow": "power", "abs": "absolute", "mod": "remainder", "true_divide": "divide", "degrees": "rad2deg",
                "radians": "deg2rad"}  # fmt: skip
-    for name in dir(module):
-        ufunc = getattr(module, name)
+    for ufunc in list(vars(module).values()):  # dir() names parts of NumPy that are imported when they are looked at
         if isinstance(ufunc, np.ufunc):
             known = aliases.get(ufunc.__name__, ufunc.__name__)
             rule = PRIMITIVES.get(known) or CONSTANTS.get(known)

@@ -51,6 +51,8 @@ class Native:
     def __init__(self, engine, functions: tuple[str, ...]):
         self._engine = engine
         self.functions = functions
+        # asked for now, so that nobody has to wait for another module's passes later
+        self._addresses = {name: engine.get_function_address(name) for name in functions}
 
     def address(self, name: str) -> int:
         """Address of a function.
@@ -62,8 +64,7 @@ class Native:
         """
         if name not in self.functions:
             raise KeyError(f"The module has no function '{name}'. It has: {', '.join(self.functions)}.")
-        with _LOCK:
-            return self._engine.get_function_address(name)
+        return self._addresses[name]
 
 
 @lru_cache(maxsize=1)
