@@ -170,10 +170,15 @@ def chains_to_arviz(density, result, *, keep_unconstrained: bool = False):
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    groups = {"posterior": posterior(density, result.draws), "sample_stats": result.stats}
     if result.warmup_draws is not None and result.warmup_draws.shape[1]:
-        groups["warmup_posterior"] = posterior(density, result.warmup_draws)
+        n = result.warmup_draws.shape[1]
+        # at once, for values of a model are computed by code that is compiled for them
+        values = posterior(density, np.concatenate([result.warmup_draws, result.draws], axis=1))
+        groups = {"posterior": {name: v[:, n:] for name, v in values.items()}, "sample_stats": result.stats}
+        groups["warmup_posterior"] = {name: v[:, :n] for name, v in values.items()}
         groups["warmup_sample_stats"] = result.warmup_stats
+    else:
+        groups = {"posterior": posterior(density, result.draws), "sample_stats": result.stats}
     groups["observed_data"] = density.observed_data
     groups["constant_data"] = density.constant_data
     attrs = _run_attrs(result)

@@ -147,8 +147,8 @@ class Program:
         return found
 
 
-def _source(fn: Callable) -> tuple[ast.FunctionDef, str]:
-    """The definition of a function with the line numbers of its file, and the name of that."""
+def _source(fn: Callable) -> tuple[ast.FunctionDef, str, int]:
+    """The definition of a function, the name of its file, and how many lines of that are before it."""
     name = getattr(fn, "__name__", repr(fn))
     if not isinstance(fn, FunctionType):
         raise CompileError(f"{name} is not a Python function, so that it cannot be a kernel.")
@@ -158,35 +158,36 @@ def _source(fn: Callable) -> tuple[ast.FunctionDef, str]:
         tree = ast.parse(textwrap.dedent("".join(lines)))
     except (OSError, SyntaxError) as error:
         raise CompileError(f"{file}:{fn.__code__.co_firstlineno}: the source of {name} cannot be read.") from error
-    ast.increment_lineno(tree, start - 1)
     definition = tree.body[0]
     if not isinstance(definition, ast.FunctionDef):
         raise CompileError(f"{file}:{start}: a kernel is a function made by def; {name} is not.")
-    return definition, file
+    return definition, file, start - 1
 
 
-class _Chooser(ast.NodeTransformer):
+class _Chooser:
     """Leaves of each `if` whose condition is fixed the branch that is taken."""
 
     def __init__(self, fixed: Mapping[tuple[str, int], int], names: Mapping[str, Any]):
         self._fixed, self._names = fixed, names
 
-    def visit_If(self, s: ast.If):
-        """The branch, if the condition is ``array[INDEX] == NUMBER`` of a fixed element, or an `or` of such."""
-        taken = self._truth(s.test)
-        if taken is None:
-            return self.generic_visit(s)
-        chosen = ast.Module(s.body if taken else s.orelse, [])
-        return self.generic_visit(chosen).body
+    def chosen(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """The statements that can run: an `if` is decided by ``array[INDEX] == NUMBER`` of a fixed element.
 
-    def generic_visit(self, node: ast.AST):
-        """Choose inside, and drop what comes behind a return."""
-        node = super().generic_visit(node)
-        for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
-            ends = [i for i, s in enumerate(block or []) if isinstance(s, ast.Return)]
-            if ends:
-                del block[ends[0] + 1 :]
-        return node
+        So is one with an `or` of such. What comes behind a return is dropped.
+        """
+        left: list[ast.stmt] = []
+        for s in statements:
+            taken = self._truth(s.test) if isinstance(s, ast.If) else None
+            if taken is not None:
+                left += self.chosen(s.body if taken else s.orelse)
+            else:
+                for part in ("body", "orelse"):
+                    if block := getattr(s, part, None):
+                        setattr(s, part, self.chosen(block))
+                left.append(s)
+            if left and isinstance(left[-1], ast.Return):
+                break
+        return left
 
     def _truth(self, e: ast.expr) -> bool | None:
         if isinstance(e, ast.BoolOp) and isinstance(e.op, ast.Or):
@@ -210,7 +211,7 @@ class _Reader:
     """Infers the types of one function, and follows which variables are certain to have a value."""
 
     def __init__(self, program: Program, fn: Callable, arg_types: tuple[str, ...], name: str):
-        tree, self.file = _source(fn)
+        tree, self.file, self.before = _source(fn)
         self.program, self.fn = program, fn
         a = tree.args
         plain = not (a.vararg or a.kwarg or a.kwonlyargs or a.posonlyargs or a.defaults or tree.decorator_list)
@@ -224,7 +225,7 @@ class _Reader:
         self.returns: str | None = None
         self.assigned: set[str] | None = set(arguments)  # None: this point cannot be reached
         if program.fixed:
-            _Chooser(program.fixed, fn.__globals__).visit(tree)
+            tree.body[:] = _Chooser(program.fixed, fn.__globals__).chosen(tree.body)
         self.block(tree.body)
         if self.assigned is not None:
             self.require(self.returns in (None, "none"), tree, "may end without returning a value")
@@ -234,7 +235,8 @@ class _Reader:
         """Raise with file and line unless the condition holds."""
         if not condition:
             line = ast.unparse(node).partition("\n")[0]
-            raise CompileError(f"{self.file}:{node.lineno}: in kernel {self.fn.__name__}: {words}: {line}")
+            place = f"{self.file}:{self.before + node.lineno}"
+            raise CompileError(f"{place}: in kernel {self.fn.__name__}: {words}: {line}")
 
     # --- statements ---------------------------------------------------------------------------------------------
     def block(self, statements: list[ast.stmt]) -> None:
