@@ -46,10 +46,20 @@ def _operator(name: str, primitive) -> None:
     apply = primitive.__call__  # a method is called faster than an object
 
     def forward(self, other):
-        return NotImplemented if other is None or type(other) is str else apply(self, other)
+        if other is None or type(other) is str:
+            return NotImplemented
+        owner = self.owner
+        if owner.captures and (y := owner.of_numbers(primitive, self, other)) is not None:
+            return y
+        return apply(self, other)
 
     def reflected(self, other):
-        return NotImplemented if other is None or type(other) is str else apply(other, self)
+        if other is None or type(other) is str:
+            return NotImplemented
+        owner = self.owner
+        if owner.captures and (y := owner.of_numbers(primitive, other, self)) is not None:
+            return y
+        return apply(other, self)
 
     def in_place(self, other):
         new = apply(self, other)
@@ -131,6 +141,8 @@ def _refuse_index(self):
 
 
 def _getitem(self, index):
+    if type(index) is int and self.owner.captures and (y := self.owner.element(self, index)) is not None:
+        return y
     if type(index) is tuple or type(index) is Box:
         return dynamic.element(self, index)
     return indexing.index(self, index=_plain_index(index))

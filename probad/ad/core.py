@@ -111,11 +111,14 @@ class Trace:
 
     A trace that does something else than differentiate, such as batching, says so: a rule that asks for the value
     under the derivatives (`peel`) must not lose what that trace knows. One that `answers` has one value for each box,
-    which may be asked for by `concrete`; the others have many, and `ambiguity` says why there is no answer.
+    which may be asked for by `concrete`; the others have many, and `ambiguity` says why there is no answer. One that
+    `captures` has short cuts for what most of a program is, `of_numbers` and `element`, which give None where they
+    do not apply.
     """
 
     __slots__ = ("alive", "level")
     differentiates = True
+    captures = False
     answers = False
     ambiguity = ""
 

@@ -77,9 +77,12 @@ class Binary(Primitive):
         """Apply the operation to one or two plain or traced values."""
         a_kind, b_kind = type(a), type(b)
         if a_kind is Box:
+            owner = a.owner
+            if owner.captures and (y := owner.of_numbers(self, a, b)) is not None:
+                return y
             if a.view is not None:
                 a.view.refresh(a)
-            owner, a_node, a_value = a.owner, a.node, a.value
+            a_node, a_value = a.node, a.value
             if b_kind is Box:
                 if b.view is not None:
                     b.view.refresh(b)
@@ -89,9 +92,12 @@ class Binary(Primitive):
             else:
                 b_node, b_value = None, b
         elif b_kind is Box:
+            owner = b.owner
+            if owner.captures and (y := owner.of_numbers(self, a, b)) is not None:
+                return y
             if b.view is not None:
                 b.view.refresh(b)
-            owner, a_node, a_value, b_node, b_value = b.owner, None, a, b.node, b.value
+            a_node, a_value, b_node, b_value = None, a, b.node, b.value
         else:
             return self.impl(a) if b is None else self.impl(a, b)
         if (

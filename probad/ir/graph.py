@@ -108,6 +108,11 @@ class Graph:
                 self.constants.append(np.float64(value))
                 place = self._places[value] = -len(self.constants)
             return place
+        given = None
+        if type(value) is int:  # looked up as it is; NumPy says what it is
+            given = (int, value)
+            if (place := self._places.get(given)) is not None:
+                return place
         value = np.asarray(value)
         value = value if value.shape else value[()]
         if value.nbytes > SMALL:
@@ -119,6 +124,8 @@ class Graph:
         if place is None:
             self.constants.append(value)  # which keeps an array alive, so that its identity stays its own
             place = self._places[key] = -len(self.constants)
+        if given is not None:
+            self._places[given] = place
         return place
 
     def value(self, number: int):
