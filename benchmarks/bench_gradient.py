@@ -76,6 +76,7 @@ def _least(fn, at_least: float = 0.2) -> float:
 COMPILING = """
 import json, sys, time
 import numpy as np
+import scipy.special  # comes with the first function that is needed of it
 import probad as pb
 from benchmarks import gradients
 import probad.codegen.compiled

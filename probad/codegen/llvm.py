@@ -8,6 +8,7 @@ given by name in `symbols`, or is found in the C library of the process.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import math
 import os
@@ -157,7 +158,7 @@ def compile_module(
     with _LOCK:
         entry = payload = None
         if cache:
-            identity = (key,) if key is not None else (_text(text), "text")
+            identity = (key,) if key is not None else (hashlib.sha256(_text(text).encode()).hexdigest(), "text")
             entry = _cache_key(*identity, *target(), level, vectorize, pack, unroll, *sorted(symbols))
             payload = objects.load(entry)
         if payload is None and quick:

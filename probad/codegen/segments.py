@@ -14,6 +14,7 @@ import numpy as np
 
 from probad.codegen.places import DATA, LANES, RESULT, Buffer
 from probad.codegen.schedule import Task
+from probad.ir.sequence import distinct
 
 LEAST = 3.0  # elements in a group on average, from which sorting pays
 LONGEST = 2000  # elements in a group over which logarithms are taken of products
@@ -77,7 +78,7 @@ def layout_for(nest) -> Layout | None:
         return None
     best, score = None, 0.0
     for candidate in positions.values():
-        if len(candidate) < LEAST * len(np.unique(candidate)):
+        if len(candidate) < LEAST * len(distinct(candidate)):
             continue
         layout = Layout.by(candidate)
         kinds = [layout.kind(p) for p in positions.values()]

@@ -51,6 +51,8 @@ def find_regions(sequence: Sequence, n_nodes: int) -> list[Region]:
     the regions, one region after the other, are arrays `n_nodes`, ``n_nodes + 1``, ...
     """
     found: list[Region] = []
+    if np.count_nonzero(sequence.op >= 0) <= SAVED:
+        return found
     firsts: list[int] = []
     n_arrays = n_nodes
     free = np.ones(len(sequence.op), bool)
