@@ -104,7 +104,11 @@ def _scores(x: np.ndarray) -> np.ndarray:
     """Normal scores of the ranks of all draws of each coordinate."""
     n = x.shape[1] * x.shape[2]
     order, ordered = _ranks_in_order(x.reshape(len(x), n))
-    return _in_order(order, quantile((ordered - 0.375) / (n + 0.25))).reshape(x.shape)
+    if len(ordered) == 1:
+        scores = quantile((ordered - 0.375) / (n + 0.25))
+    else:  # mean ranks of equal values are halves of whole numbers
+        scores = quantile((0.5 * np.arange(2, 2 * n + 1) - 0.375) / (n + 0.25))[(2 * ordered - 2).astype(np.intp)]
+    return _in_order(order, scores).reshape(x.shape)
 
 
 def _ranks_in_order(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
