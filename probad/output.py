@@ -22,6 +22,7 @@ from probad.convergence import figures
 from probad.version import __version__
 
 FEWEST_DRAWS = 4  # that ArviZ takes figures from
+FEW_VALUES = 1_000_000  # draws times coordinates; to copy more takes longer than to compile twice
 BLOCK = 50  # elements that are looked at together, so that memory stays small
 
 # Groups whose arrays have no chain and draw axes.
@@ -171,12 +172,9 @@ def chains_to_arviz(density, result, *, keep_unconstrained: bool = False):
     arviz.InferenceData or xarray.DataTree
     """
     if result.warmup_draws is not None and result.warmup_draws.shape[1]:
-        n = result.warmup_draws.shape[1]
-        # at once, for values of a model are computed by code that is compiled for them
-        values = posterior(density, np.concatenate([result.warmup_draws, result.draws], axis=1))
-        groups = {"posterior": {name: v[:, n:] for name, v in values.items()}, "sample_stats": result.stats}
-        groups["warmup_posterior"] = {name: v[:, :n] for name, v in values.items()}
-        groups["warmup_sample_stats"] = result.warmup_stats
+        warmup, draws = _posteriors(density, result.warmup_draws, result.draws)
+        groups = {"posterior": draws, "sample_stats": result.stats}
+        groups |= {"warmup_posterior": warmup, "warmup_sample_stats": result.warmup_stats}
     else:
         groups = {"posterior": posterior(density, result.draws), "sample_stats": result.stats}
     groups["observed_data"] = density.observed_data
@@ -184,6 +182,14 @@ def chains_to_arviz(density, result, *, keep_unconstrained: bool = False):
     attrs = _run_attrs(result)
     post = to_arviz(groups, coords=density.coords, dims=density_dims(density), attrs=attrs)
     return add_unconstrained(post, result.draws, density.names, attrs) if keep_unconstrained else post
+
+
+def _posteriors(density, first: np.ndarray, second: np.ndarray) -> tuple[dict, dict]:
+    """Named values of two arrays of draws: together if they are few, since code is compiled to compute them."""
+    if first.size + second.size > FEW_VALUES:
+        return posterior(density, first), posterior(density, second)
+    n, values = first.shape[1], posterior(density, np.concatenate([first, second], axis=1))
+    return {name: v[:, :n] for name, v in values.items()}, {name: v[:, n:] for name, v in values.items()}
 
 
 def unconstrained_to_arviz(names: Sequence[str], result):

@@ -18,6 +18,7 @@ from probad.native import compile, is_wanted
 FEWEST = 500  # points from which compiling is worth its time
 CHECKS = 10  # points at which both ways are compared
 TOLERANCE = 1e-8
+AT_ONCE = 64  # points whose values stay in the processor's cache until they are put where they belong
 C_VALUES = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)
 
 Values = dict[str, Any]
@@ -39,10 +40,13 @@ def values_at(values: Callable[[np.ndarray], Values], shapes: dict[str, tuple[in
     dict of str to array
         Of shape (n, *shape), float64.
     """
-    found = {name: np.full((len(points), *shape), np.nan) for name, shape in shapes.items()}
+    # memory is touched once, which takes longer than all else that happens to it
+    found = {name: np.empty((len(points), *shape)) for name, shape in shapes.items()}
     rest: Sequence[int] = range(len(points))
     if len(points) >= FEWEST and is_wanted():
         rest = _natively(values, found, points)
+    for name in found:
+        found[name][rest] = np.nan
     for i in rest:
         for name, value in values(points[i]).items():
             found[name][i] = value
@@ -66,20 +70,23 @@ def _natively(values: Callable[[np.ndarray], Values], found: Values, points: np.
     except (ProbadError, ArithmeticError, ValueError, ImportError):
         return everything
     call = C_VALUES(entry.address)
-    table = np.empty((len(points), entry.n_out))
     points = np.ascontiguousarray(points)
     place, step = points.ctypes.data, points.strides[0]
+    table = np.empty((AT_ONCE, entry.n_out))
     target, width = table.ctypes.data, table.strides[0]
-    rest = [i for i in everything if call(entry.ctx, place + i * step, 0, target + i * width)]
-    left = set(rest)
-    for i in everything[:: max(1, len(points) // CHECKS)]:
-        if i not in left:
-            expected = all_values(points[i])
-            if not np.allclose(table[i], expected, rtol=TOLERANCE, atol=TOLERANCE * np.max(np.abs(expected))):
+    rest: list[int] = []
+    checked = set(everything[:: max(1, len(points) // CHECKS)])
+    for begin in everything[::AT_ONCE]:
+        block = everything[begin : begin + AT_ONCE]
+        left = {i for i in block if call(entry.ctx, place + i * step, 0, target + (i - begin) * width)}
+        for i in checked.intersection(block) - left:
+            got, expected = table[i - begin], all_values(points[i])
+            if not np.allclose(got, expected, rtol=TOLERANCE, atol=TOLERANCE * np.max(np.abs(expected))):
                 return everything  # the model reads what changes
-    start = 0
-    for name in names:
-        size = np.size(first[name])
-        found[name][:] = table[:, start : start + size].reshape(found[name].shape)
-        start += size
+        start = 0
+        for name in names:
+            size, part = np.size(first[name]), found[name][begin : begin + AT_ONCE]
+            part[:] = table[: len(block), start : start + size].reshape(part.shape)
+            start += size
+        rest += sorted(left)
     return rest
