@@ -36,8 +36,8 @@ def resolve_elements(graph: Graph) -> Graph:
     can find its loops.
     """
     graph = select_by_operands(graph)
-    arrays = [k for k, value in enumerate(graph.values) if type(value) is np.ndarray]
-    if len(arrays) == sum(type(graph.values[k]) is np.ndarray for k in graph.inputs):
+    n_arrays = list(map(type, graph.values)).count(np.ndarray)
+    if n_arrays == sum(type(graph.values[k]) is np.ndarray for k in graph.inputs):
         return graph  # nothing but scalars
     try:
         return Resolver(graph).run()
@@ -51,6 +51,8 @@ class TooLongError(Exception):
 
 def select_by_operands(graph: Graph) -> Graph:
     """The same program, known conditions of choices between scalars as constants, which may differ in a loop."""
+    if "where" not in graph.ops:
+        return graph
     nodes = [k for k, op in enumerate(graph.ops) if op == "where" and type(graph.values[k]) is not np.ndarray]
     if not nodes:
         return graph

@@ -13,10 +13,19 @@ OPERATIONS = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}  # of the same val
 
 def spell_powers(graph: Graph) -> Graph:
     """The same program without the powers that have an operation of their own."""
+    if "power" not in graph.ops:
+        return graph
+    powers = [k for k, op in enumerate(graph.ops) if op == "power"]
+    names: dict[int, str] = {}  # by the number of the exponent
+    for exponent in {graph.args[k][1] for k in powers}:
+        value = graph.value(exponent)
+        if exponent < 0 and np.ndim(value) == 0 and float(value) in OPERATIONS:
+            names[exponent] = OPERATIONS[float(value)]
+    if not names:
+        return graph
     ops, args = list(graph.ops), list(graph.args)
-    for node, op in enumerate(graph.ops):
-        if op == "power" and (exponent := args[node][1]) < 0:
-            value = graph.value(exponent)
-            if np.ndim(value) == 0 and float(value) in OPERATIONS:
-                ops[node], args[node] = OPERATIONS[float(value)], args[node][:1]
-    return graph if ops == graph.ops else replace(graph, ops=ops, args=args)
+    for k in powers:
+        base, exponent = args[k]
+        if exponent in names:
+            ops[k], args[k] = names[exponent], (base,)
+    return replace(graph, ops=ops, args=args)

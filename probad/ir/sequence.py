@@ -97,7 +97,7 @@ def flatten(graph: Graph) -> Sequence:
         ref[k, at] = np.where(is_constant, number, np.where(is_read, place[of_node], position[of_node]))
     # the type of the result tells apart what would otherwise look the same
     op = np.where(rolls, 4 * op + kinds, -1)[node]
-    element_type = {a: ELEMENT_TYPES.get(graph.value(a).dtype.char, 0) for a in set(array.tolist()) - {-1}}
+    element_type = {a: ELEMENT_TYPES.get(graph.value(a).dtype.char, 0) for a in distinct(array[array >= 0]).tolist()}
     return Sequence(node, op, kind, ref, position, array, place, element_type)
 
 
