@@ -506,7 +506,6 @@ def as_density(model, function: str = "nuts", gradient="reverse") -> LogDensity:
 
 def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=None, executor=None, **keep):
     """Run chains, keep them, convert them, and say what is wrong with them to the caller of the public function."""
-    output.prepare()
     seed = _seed(seed)
     start = _start(density, init, seed, counts["chains"])
     kept = {**keep, "init": init if isinstance(init, str) else None}
@@ -534,6 +533,7 @@ def run_chains(
             keep_warmup=keep_warmup,
             recorder=recorder,
             executor=executor,
+            meanwhile=output.import_parts,
             **counts,
         )
     return output.chains_to_arviz(density, result, keep_unconstrained=keep_unconstrained)

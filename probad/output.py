@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,15 +45,12 @@ def is_classic() -> bool:
     return int(metadata.version("arviz").partition(".")[0]) < 1
 
 
-def prepare() -> None:
-    """Begin to import in a thread what a result will need, while a model is read and sampled.
+def import_parts() -> None:
+    """Import what a result will need: worth calling while others compute, since it takes a third of a second.
 
-    ArviZ 0.2x itself is left for later: it warns on import, and filters of warnings are those of all threads.
+    Not in a thread of its own: imports change the filters of warnings for a moment, which are those of all threads.
+    ArviZ 0.2x itself, which warns on import, is left for later.
     """
-    threading.Thread(target=_import_parts, name="import ArviZ", daemon=True).start()
-
-
-def _import_parts() -> None:
     with contextlib.suppress(ImportError):  # whoever needs it will say so
         if is_classic():
             import matplotlib.pyplot  # noqa: F401

@@ -32,7 +32,7 @@ from probad.errors import ArgumentError
 __all__ = ["Kernel", "Stages", "compile_in_stages", "compile_kernel", "intrinsic", "start_compiling"]
 
 LEVEL = 1
-LONG = 0.3  # seconds that a kernel is in use before it is optimised, which takes half a second of a core
+LONG = 1.0  # seconds that a kernel is in use before it is optimised, which takes as long, and one core of a run's
 C_TYPE = {"float": ctypes.c_double, "int": ctypes.c_int64, "word": ctypes.c_uint64, "bool": ctypes.c_bool, "none": None}
 DTYPE = {"floats": np.dtype(np.float64), "ints": np.dtype(np.int64), "words": np.dtype(np.uint64)}
 

@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,7 @@ def sample_chains(
     keep_warmup: bool = False,
     recorder: Recorder | None = None,
     executor: Executor | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> ChainResult:
     """Run chains of an algorithm on a log density.
 
@@ -96,6 +99,8 @@ def sample_chains(
     executor : concurrent.futures.Executor, optional
         Runs each chain in a worker instead of in threads here, whole or, if chains meet, from one meeting to the next.
         The density travels there by pickle, and so does what a chain goes on from.
+    meanwhile : callable, optional
+        Called once in this thread while others run native code, if they do: for what has to be done anyway.
 
     Returns
     -------
@@ -146,7 +151,7 @@ def sample_chains(
     first = Job(density, algorithm, 0, int(draws), int(warmup), int(seed))
     recorder.begin(settings, arrays_of(first.allocate()), layout=state_layout(), statistics=STATISTICS)
     running: list[Chain] = []
-    interrupted, begun = False, executor is not None
+    interrupted, begun, idle = False, executor is not None, 0.0
 
     def record(chain: Chain, now: bool = False) -> None:
         recorder.record(chain.number, chain.done, chain.arrays(), exact=chain.exact, now=now)
@@ -166,7 +171,8 @@ def sample_chains(
                 for chain in running:
                     chain.compile(kernels)
             # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
-            advance = in_turn if cores == 1 and kernels is None else in_threads
+            plain = in_turn if cores == 1 and kernels is None else in_threads
+            advance = partial(in_threads, meanwhile=meanwhile) if kernels is not None and density.address else plain
         for met, goal in enumerate([*boundaries, int(warmup) + int(draws)]):
             if met < recorder.met:
                 continue
@@ -179,7 +185,9 @@ def sample_chains(
             else:
                 for chain in running:
                     chain.goal = goal
-                advance(running, progress, record, cores)
+                idle -= advance(running, progress, record, cores)
+                idle += time.perf_counter()
+                advance = plain
             if goal in boundaries:
                 _meet(algorithm, running)
                 recorder.meet(met + 1, {chain.number: (chain.done, chain.arrays()) for chain in running})
@@ -191,7 +199,7 @@ def sample_chains(
             settings.update(algorithm.facts([chain.space for chain in running]))
         for chain in running if begun else ():
             record(chain, now=True)
-        seconds = recorder.finish(time.perf_counter() - start_time, settings)
+        seconds = recorder.finish(time.perf_counter() - start_time - idle, settings)
     return _collect(running, settings, algorithm, seconds, interrupted, keep_warmup)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
@@ -23,13 +24,14 @@ MOST_PATIENCE = 0.2  # more seconds for that, before the threads are left to end
 Record = Callable[[Chain], None]
 
 
-def in_turn(chains: list[Chain], progress: Progress | None, record: Record, cores: int) -> None:
-    """Advance the chains by turns in this thread."""
+def in_turn(chains: list[Chain], progress: Progress | None, record: Record, cores: int) -> float:
+    """Advance the chains by turns in this thread; the time, by `time.perf_counter`, at which the last has ended."""
     while waiting := [c for c in chains if c.done < c.goal]:
         for chain in waiting:
             chain.advance(CHUNK_SECONDS)
             record(chain)
             chain.report(progress)
+    return time.perf_counter()
 
 
 def in_executor(
@@ -60,18 +62,28 @@ def _put(chain: Chain, chains: list[Chain]) -> None:
     chains[:] = sorted([*(c for c in chains if c.number != chain.number), chain], key=lambda c: c.number)
 
 
-def in_threads(chains: list[Chain], progress: Progress | None, record: Record, cores: int) -> None:
-    """Advance the chains by turns in several threads; this one reports, and tells them to stop on an interrupt."""
+def in_threads(
+    chains: list[Chain],
+    progress: Progress | None,
+    record: Record,
+    cores: int,
+    *,
+    meanwhile: Callable[[], None] | None = None,
+) -> float:
+    """Advance the chains by turns in several threads; this one reports, and tells them to stop on an interrupt.
+
+    Before that it does what `meanwhile` says. Returns the time at which the last thread has ended, as `in_turn` does.
+    """
     waiting = deque(chains)
     working: dict[int, Chain] = {}  # by number of the thread
     stop = threading.Event()
 
-    def work() -> None:
+    def work() -> float:
         while not stop.is_set():
             try:
                 chain = waiting.popleft()
             except IndexError:  # each chain that is left has a thread
-                return
+                break
             working[threading.get_ident()] = chain
             try:
                 chain.advance(CHUNK_SECONDS)
@@ -80,6 +92,7 @@ def in_threads(chains: list[Chain], progress: Progress | None, record: Record, c
                 del working[threading.get_ident()]
             if chain.done < chain.goal:
                 waiting.append(chain)
+        return time.perf_counter()
 
     futures: list[Future] = []
     n_threads = min(cores, len(chains))
@@ -87,6 +100,8 @@ def in_threads(chains: list[Chain], progress: Progress | None, record: Record, c
     try:
         for _ in range(n_threads):  # settings such as numpy.errstate hold in the threads as they do here
             futures.append(pool.submit(contextvars.copy_context().run, work))
+        if meanwhile is not None:
+            meanwhile()
         while wait(futures, CHUNK_SECONDS, FIRST_EXCEPTION).not_done:
             _raise_failure(futures)
             for chain in chains:
@@ -98,6 +113,7 @@ def in_threads(chains: list[Chain], progress: Progress | None, record: Record, c
         _raise_failure(futures)
     for chain in chains:
         chain.report(progress)
+    return max(future.result() for future in futures)
 
 
 def _raise_failure(futures: list[Future]) -> None:

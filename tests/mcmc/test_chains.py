@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ import pytest
 from models import eight_schools
 from probad.density import LogDensity
 from probad.errors import ArgumentError, DensityError, InitializationError
-from probad.mcmc import HMC, NUTS, drivers, sample_chains
+from probad.mcmc import HMC, NUTS, Choice, drivers, sample_chains
+from tests.mcmc.native import NativeNormal
 from tests.mcmc.scores import moment_scores, z_score
 from tests.mcmc.targets import EightSchools, Funnel, Gaussian, Student
 from tests.tolerances import MONTE_CARLO
@@ -425,3 +427,20 @@ def test_an_algorithm_is_a_sampler():
 def test_one_draw_without_warm_up():
     result = sample_chains(Gaussian(np.eye(3)), NUTS(), draws=1, warmup=0, chains=1, seed=0)
     assert result.draws.shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("algorithm", [NUTS(), Choice()], ids=["nuts", "choice"])
+def test_what_is_done_meanwhile_is_done_here_once_and_does_not_count(algorithm):
+    threads = []
+
+    def work():
+        threads.append(threading.current_thread())
+        time.sleep(0.5)
+
+    def run(**options):
+        return sample_chains(NativeNormal(3), algorithm, draws=20, warmup=200, chains=2, seed=1, **options)
+
+    result = run(meanwhile=work)
+    assert threads == [threading.current_thread()]
+    assert result.seconds < 0.5
+    np.testing.assert_array_equal(result.draws, run().draws)
