@@ -28,6 +28,7 @@ ARGUMENTS = (
     "floats", "floats", "ints", "words", "ints", "floats", "floats", "floats", "floats", "floats",
     "int", "int",
 )  # fmt: skip
+LARGE = 128  # coordinates: with more, loops over them take the time, and those gain by optimisation twice and more
 C_DENSITY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)  # the contract of `LogDensity.address`
 
 
@@ -89,6 +90,8 @@ class CompiledRun:
 
     def __init__(self, kernels: Kernels, density, space: Workspace):
         self._space, self._kernels = space, kernels
+        if space.rows.shape[1] > LARGE:
+            kernels.optimise()
         self._callback = None if density.address else _callback(density, space)
         address = density.address or ctypes.cast(self._callback, ctypes.c_void_p).value
         self._before = (address, density.ctx, *(a.ctypes.data for a in space.arrays()))
