@@ -48,14 +48,20 @@ SAMPLERS = {
     "nuts, careful": ("nuts", {"draws": 2000, "warmup": 1000, "target_accept": 0.95}),
     "rmhmc, softabs": ("rmhmc", {"draws": 500, "warmup": 200}),
     "rmhmc, fisher": ("rmhmc", {"draws": 1000, "warmup": 300, "metric": "fisher"}),
+    "rmhmc, fisher, midpoint": (
+        "rmhmc",
+        {"draws": 1000, "warmup": 300, "metric": "fisher", "integrator": "midpoint"},
+    ),
     "manifold mala": ("manifold_mala", {"draws": 10_000, "warmup": 1000}),
 }
 # the funnel is long in its own metric; flat regions are wide in it
 TUNED = {
     ("funnel", "rmhmc, softabs"): {"trajectory_length": 8.0, "softening": 1000.0},
     ("funnel", "rmhmc, fisher"): {"trajectory_length": 12.0, "metric_fn": information_of_the_funnel},
+    ("funnel", "rmhmc, fisher, midpoint"): {"trajectory_length": 12.0, "metric_fn": information_of_the_funnel},
     ("banana", "rmhmc, softabs"): {"softening": 10.0},
     ("banana", "rmhmc, fisher"): {"metric_fn": information_of_the_banana},
+    ("banana", "rmhmc, fisher, midpoint"): {"metric_fn": information_of_the_banana},
 }
 
 

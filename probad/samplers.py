@@ -178,6 +178,7 @@ def rmhmc(
     jitter: float = 0.5,
     target_accept: float = 0.9,
     step_size: float | None = None,
+    integrator: str = "leapfrog",
     tolerance: float = 1e-6,
     max_iterations: int = 50,
     init: Any = None,
@@ -207,6 +208,9 @@ def rmhmc(
         As for `probad.hmc`; lengths are measured in the metric, and the default one is pi / 2.
     target_accept, step_size
         As for `probad.nuts`. Warm-up tunes the step size only.
+    integrator : {"leapfrog", "midpoint"}
+        The generalised leapfrog, or the implicit midpoint rule, which keeps the energy of a posterior that is normal
+        in its metric exactly, and takes a matrix more a step.
     tolerance : float
         Change, in the units of the metric, below which an implicit step counts as solved.
     max_iterations : int
@@ -232,6 +236,7 @@ def rmhmc(
         jitter=jitter,
         target_accept=target_accept,
         step_size=step_size,
+        integrator=integrator,
         tolerance=tolerance,
         max_iterations=max_iterations,
     )

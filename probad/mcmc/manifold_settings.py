@@ -16,6 +16,8 @@ from probad.mcmc.geometry import Geometry
 from probad.mcmc.settings import Algorithm, check_choice, check_count, check_jitter, check_length
 from probad.mcmc.windows import STEP_ONLY
 
+INTEGRATORS = {"leapfrog": workspace.LEAPFROG, "midpoint": workspace.MIDPOINT}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Manifold(Algorithm):
@@ -98,6 +100,8 @@ class RMHMC(Manifold):
     ----------
     n_steps, trajectory_length, jitter, max_steps
         As for `probad.mcmc.HMC`; the length is measured in the metric, which makes the posterior round everywhere.
+    integrator : {"leapfrog", "midpoint"}
+        The generalised leapfrog, or the implicit midpoint rule.
     tolerance : float
         Change in an implicit step, in the units of the metric, below which it counts as solved.
     max_iterations : int
@@ -111,6 +115,7 @@ class RMHMC(Manifold):
     trajectory_length: float | None = None
     jitter: float = 0.5
     max_steps: int = 100
+    integrator: str = "leapfrog"
     tolerance: float = 1e-6
     max_iterations: int = 50
 
@@ -125,6 +130,7 @@ class RMHMC(Manifold):
         check_length(self.trajectory_length)
         check_jitter(self.jitter)
         check_count("max_steps", self.max_steps, 1, None)
+        check_choice("integrator", self.integrator, tuple(INTEGRATORS))
         check_count("max_iterations", self.max_iterations, 1, 1000)
         if not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
             raise ArgumentError(f"tolerance must be a number between 0 and 1, such as 1e-6; got {self.tolerance!r}.")
@@ -135,6 +141,7 @@ class RMHMC(Manifold):
         space.counts[workspace.MAX_STEPS] = self.max_steps if self.n_steps is None else self.n_steps
         space.scalars[workspace.TRAJECTORY_LENGTH] = length if self.n_steps is None else 0.0
         space.scalars[workspace.JITTER] = self.jitter
+        space.counts[workspace.INTEGRATOR] = INTEGRATORS[self.integrator]
         space.scalars[workspace.TOLERANCE] = self.tolerance
         space.counts[workspace.MAX_ITERATIONS] = self.max_iterations
 

@@ -1,11 +1,10 @@
 """Transitions in a metric that bends with the posterior: Riemannian HMC, and simplified manifold MALA.
 
-The Hamiltonian -logp + 1/2 log det G(q) + 1/2 p' G(q)^-1 p does not separate, so that two of the three parts of a
-leapfrog step are equations, solved by fixed-point iteration. A step whose equations are not solved ends the trajectory,
-which is rejected, and counts as a divergence. Momenta are the usual ones here, not whitened.
+A step whose equations, see `probad.mcmc.implicit`, are not solved ends the trajectory, which is rejected, and counts as
+a divergence. Momenta are the usual ones here, not whitened.
 
 Source: Girolami and Calderhead, "Riemann manifold Langevin and Hamiltonian Monte Carlo methods", J. R. Stat. Soc. B 73
-(2011) 123, algorithms 2 and 3; the integrator of Leimkuhler and Reich, "Simulating Hamiltonian dynamics" (2004).
+(2011) 123, algorithms 2 and 3.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from probad.mcmc.curvature import (
     block,
     copy_block,
     end_of,
-    force,
     from_eigenvectors,
     is_known,
     locate,
     log_volume,
     to_eigenvectors,
 )
+from probad.mcmc.implicit import AHEAD, BEHIND, COMPONENTS, FORCE, HERE, TRIED, riemannian_step
 from probad.mcmc.integrators import note_energy_error
 from probad.mcmc.proposal import accepts, begin_statistics
 from probad.mcmc.random import fill_normal
@@ -36,90 +35,15 @@ from probad.mcmc.workspace import (
     FAILED,
     FINE,
     GRADIENT,
-    LEFT_GRADIENT,
-    LEFT_MOMENTUM,
-    LEFT_POSITION,
     LOGP,
-    MAX_ITERATIONS,
     MOMENTUM,
     N_STEPS,
     POSITION,
-    RIGHT_GRADIENT,
     RIGHT_MOMENTUM,
-    RIGHT_POSITION,
     STEP_SIZE,
     STOP,
     STOPPED,
-    TOLERANCE,
 )
-
-HERE, BEHIND, AHEAD = 0, 1, 2  # numbers of blocks: where the chain is, and the two ends of a step
-HALF_MOMENTUM, TRIED, COMPONENTS = LEFT_MOMENTUM, LEFT_POSITION, LEFT_GRADIENT  # rows of scratch
-FORCE, FIXED_PART = RIGHT_GRADIENT, RIGHT_POSITION
-
-
-def length_of_change(rows, point, old, new, power, dim):
-    """Length in the metric, to a power, of the difference of two rows."""
-    for i in range(dim):
-        rows[TRIED * dim + i] = rows[new * dim + i] - rows[old * dim + i]
-    to_eigenvectors(rows, point, TRIED, COMPONENTS, power, dim)
-    return math.sqrt(squared_norm(rows, COMPONENTS, dim))
-
-
-def half_kick(address, ctx, rows, scalars, counts, point, step, dim):
-    """Solve p_half = p - step/2 dH/dq(q, p_half) for HALF_MOMENTUM from RIGHT_MOMENTUM; 0, 1 or FAILED."""
-    copy_row(rows, RIGHT_MOMENTUM, HALF_MOMENTUM, dim)
-    for _ in range(counts[MAX_ITERATIONS]):
-        status = force(address, ctx, rows, scalars, counts, point, HALF_MOMENTUM, COMPONENTS, FORCE, dim)
-        if status != 0:
-            return status
-        for i in range(dim):
-            rows[FORCE * dim + i] = rows[RIGHT_MOMENTUM * dim + i] - 0.5 * step * rows[FORCE * dim + i]
-        change = length_of_change(rows, point, HALF_MOMENTUM, FORCE, -0.5, dim)
-        copy_row(rows, FORCE, HALF_MOMENTUM, dim)
-        if change < scalars[TOLERANCE]:
-            return 0
-        if not (change < 1e10):
-            return 1
-    return 1
-
-
-def implicit_drift(address, ctx, rows, scalars, counts, behind, ahead, step, dim):
-    """Solve q' = q + step/2 (G(q)^-1 + G(q')^-1) p_half for the block `ahead`; 0, 1 or FAILED."""
-    to_eigenvectors(rows, behind, HALF_MOMENTUM, COMPONENTS, -1.0, dim)
-    copy_row(rows, behind + PLACE, FIXED_PART, dim)
-    from_eigenvectors(rows, behind, COMPONENTS, FIXED_PART, 0.0, 0.5 * step, dim)
-    copy_row(rows, FIXED_PART, ahead + PLACE, dim)
-    from_eigenvectors(rows, behind, COMPONENTS, ahead + PLACE, 0.0, 0.5 * step, dim)
-    for _ in range(counts[MAX_ITERATIONS]):
-        status = locate(address, ctx, rows, scalars, counts, ahead, dim)
-        if status != 0:
-            return status
-        to_eigenvectors(rows, ahead, HALF_MOMENTUM, COMPONENTS, -1.0, dim)
-        copy_row(rows, FIXED_PART, FORCE, dim)
-        from_eigenvectors(rows, ahead, COMPONENTS, FORCE, 0.0, 0.5 * step, dim)
-        change = length_of_change(rows, ahead, ahead + PLACE, FORCE, 0.5, dim)
-        if change < scalars[TOLERANCE]:
-            return 0
-        if not (change < 1e10):
-            return 1
-        copy_row(rows, FORCE, ahead + PLACE, dim)
-    return 1
-
-
-def riemannian_step(address, ctx, rows, scalars, counts, step, dim):
-    """One step of the generalised leapfrog from block BEHIND and RIGHT_MOMENTUM to block AHEAD; 0, 1 or FAILED."""
-    behind = block(BEHIND, dim)
-    ahead = block(AHEAD, dim)
-    status = half_kick(address, ctx, rows, scalars, counts, behind, step, dim)
-    if status == 0:
-        status = implicit_drift(address, ctx, rows, scalars, counts, behind, ahead, step, dim)
-    if status == 0:
-        status = force(address, ctx, rows, scalars, counts, ahead, HALF_MOMENTUM, COMPONENTS, FORCE, dim)
-    if status == 0:
-        for i in range(dim):
-            rows[RIGHT_MOMENTUM * dim + i] = rows[HALF_MOMENTUM * dim + i] - 0.5 * step * rows[FORCE * dim + i]
-    return status
 
 
 def riemannian_energy(rows, point, momentum, dim):

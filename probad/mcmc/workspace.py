@@ -53,10 +53,12 @@ MAX_ITERATIONS = 18  # of an implicit step
 N_FIELDS, N_CONTRACTIONS = 19, 20  # evaluations of a geometry, in the whole run
 ROOM = 21  # the form that there is room for, which the metric has or may take
 N_DIRECTIONS = 22  # of a low-rank metric, filled up to a multiple of 4
-N_COUNTS = 23
+INTEGRATOR = 23  # of a Riemannian sampler
+N_COUNTS = 24
 
 NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL, RIEMANNIAN, MANIFOLD_MALA = 0, 1, 2, 3, 4, 5, 6  # values of ALGORITHM
 DIAGONAL, DENSE, LOW_RANK = 0, 1, 2  # values of FORM: that of the metric
+LEAPFROG, MIDPOINT = 0, 1  # values of INTEGRATOR: the generalised leapfrog, the implicit midpoint rule
 FIXED, BY_DRAWS, BY_DRAWS_AND_GRADIENTS = 0, 1, 2  # values of ADAPTATION: what the metric is learnt from
 
 # --- a low-rank metric ------------------------------------------------------------------------------------------------

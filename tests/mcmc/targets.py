@@ -103,3 +103,19 @@ class EightSchools(LogDensity):
         """Draws of mu, tau and theta from unconstrained draws."""
         mu, tau = draws[..., 0], np.exp(draws[..., 1])
         return {"mu": mu, "tau": tau, "theta": mu[..., None] + tau[..., None] * draws[..., 2:]}
+
+
+class RoundInItsMetric:
+    """A normal density in two dimensions, whose metric is its precision throughout, as kernels in Python ask for it."""
+
+    precision = np.array([[3.0, 1.0], [1.0, 2.0]])
+
+    def __call__(self, ctx, which, rows, place, result, dim):
+        """As `probad.mcmc.geometry.PythonGeometry`."""
+        z = np.array(rows[2 * place : 2 * place + 2])
+        if which == 0:
+            field = [*(-self.precision @ z), *self.precision.ravel(), -0.5 * z @ self.precision @ z]
+            rows[2 * result : 2 * result + 7] = field
+        else:
+            rows[2 * result : 2 * result + 2] = [0.0, 0.0]
+        return 0

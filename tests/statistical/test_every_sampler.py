@@ -145,6 +145,7 @@ SAMPLERS = {
     # no prior: any normal density may stand for one, and these cover the targets
     "elliptical slice": (EllipticalSlice(prior_cov=np.logspace(-1, 1, 5) ** 2 * 4), 20_000, 500, {"5": 21}),
     "rmhmc": (RMHMC(), 800, 300, {"5": 12, "banana": 15, "funnel": 3}),
+    "rmhmc, midpoint": (RMHMC(integrator="midpoint"), 800, 300, {"5": 12, "banana": 15, "funnel": 3}),
     "manifold mala": (ManifoldMALA(), 8000, 1000, {"5": 12, "banana": 15, "funnel": 3}),
 }
 

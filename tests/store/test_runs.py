@@ -333,9 +333,12 @@ def _banana(z):
     return -(z[0] ** 2) / 8 - 2 * (z[1] - 0.25 * z[0] ** 2) ** 2
 
 
-@pytest.mark.parametrize("name", ["rmhmc", "manifold_mala"])
-def test_riemannian_runs_are_kept_too(tmp_path, name):
-    sampler, density, options = getattr(pb, name), pb.LogDensity.from_function(_banana, 2), {"warmup": 20, "seed": 3}
+@pytest.mark.parametrize(
+    ("name", "settings"), [("rmhmc", {}), ("rmhmc", {"integrator": "midpoint"}), ("manifold_mala", {})]
+)
+def test_riemannian_runs_are_kept_too(tmp_path, name, settings):
+    sampler, density = getattr(pb, name), pb.LogDensity.from_function(_banana, 2)
+    options = {"warmup": 20, "seed": 3, **settings}
     whole = quietly(sampler, density, draws=40, chains=2, **options)
     quietly(sampler, density, draws=25, chains=2, store=tmp_path / "a", **options)
     assert_same(quietly(pb.resume, tmp_path / "a", density, draws=40), whole)
