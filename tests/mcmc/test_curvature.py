@@ -223,6 +223,7 @@ def test_a_density_without_a_function_is_refused():
         ({"target_accept": 2.0}, "target_accept must be between 0 and 1; got 2.0"),
         ({"n_steps": 2, "trajectory_length": 1.0}, "Give n_steps or trajectory_length, not both"),
         ({"tolerance": 3}, "tolerance must be a number between 0 and 1, such as 1e-6; got 3"),
+        ({"integrator": "euler"}, "integrator must be one of 'leapfrog', 'midpoint'; got 'euler'"),
         ({"max_iterations": 0}, "max_iterations must be a whole number, from 1 to 1000; got 0"),
     ],
 )
