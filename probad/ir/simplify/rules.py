@@ -45,13 +45,23 @@ def literal_look(value: float) -> str:
 def candidates(op: str, first: str, second: str) -> tuple[Rule, ...]:
     """The rules of an operation that may apply to operands that look like this."""
     fits = zip(RULES.get(op, ()), _fits(op, 0, first), _fits(op, 1, second), strict=True)
-    return tuple(rule for rule, one, other in fits if one and other)
+    return tuple([rule for rule, one, other in fits if one and other])
 
 
 @cache
-def _fits(op: str, place: int, look: str) -> tuple[bool, ...]:
+def _fits(op: str, place: int, look: str) -> list[bool]:
     """For each rule of an operation, whether one operand may look like this."""
-    return tuple(len(rule.looks) <= place or rule.looks[place](look) for rule in RULES.get(op, ()))
+    return [test(look) for test in _tests(op, place)]
+
+
+@cache
+def _tests(op: str, place: int) -> list[Callable[[str], bool]]:
+    """For each rule of an operation, what it asks of one operand."""
+    return [rule.looks[place] if place < len(rule.looks) else _is_any for rule in RULES.get(op, ())]
+
+
+def _is_any(look: str) -> bool:
+    return True
 
 
 def rule(op: str, equation: str, *first: str):
