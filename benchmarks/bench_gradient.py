@@ -1,9 +1,9 @@
 """Value and gradient of compiled log densities, per call in a loop of machine code, against floors and peers.
 
 Times are minima of repeats, in microseconds, one thread. ``tape`` is the same by the tape, ``compile ms`` the time from
-function to address without a cache on disk, ``warm ms`` with one: medians over fresh processes. For logistic regression ``floor`` is NumPy's
-``X @ b`` alone, in the faster order of memory. Where JAX is installed (extra ``bench``), ``jax us`` is the time of its
-jitted value and gradient inside a ``fori_loop``, written with ``lax.scan`` where there is a loop.
+function to address without a cache on disk, ``warm ms`` with one: medians over fresh processes. For logistic regression
+``floor`` is NumPy's ``X @ b`` alone, in the faster memory order. Where JAX is installed (extra ``bench``), ``jax`` is
+its jitted value and gradient inside a ``fori_loop``, written with ``lax.scan`` where there is a loop.
 """
 
 from __future__ import annotations

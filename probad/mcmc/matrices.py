@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+from probad.mcmc.rows import inner_product
+
 EIGEN_SWEEPS = 30  # six to ten are enough
 SWEEPS = 12  # of rotations; six are enough for all but nearly singular matrices
 DEPENDENT = 1e-8  # share of a row that others do not span below which it is rounding
@@ -16,29 +18,8 @@ ORTHOGONAL = 1e-9  # cosine between rows below which they count as orthogonal: a
 
 
 def dot(array, a, b, n):
-    """Inner product of `n` elements from place `a` and from place `b`, in eight partial sums."""
-    s0 = 0.0
-    s1 = 0.0
-    s2 = 0.0
-    s3 = 0.0
-    s4 = 0.0
-    s5 = 0.0
-    s6 = 0.0
-    s7 = 0.0
-    whole = n // 8 * 8
-    for i in range(0, whole, 8):
-        s0 = s0 + array[a + i] * array[b + i]
-        s1 = s1 + array[a + i + 1] * array[b + i + 1]
-        s2 = s2 + array[a + i + 2] * array[b + i + 2]
-        s3 = s3 + array[a + i + 3] * array[b + i + 3]
-        s4 = s4 + array[a + i + 4] * array[b + i + 4]
-        s5 = s5 + array[a + i + 5] * array[b + i + 5]
-        s6 = s6 + array[a + i + 6] * array[b + i + 6]
-        s7 = s7 + array[a + i + 7] * array[b + i + 7]
-    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-    for i in range(whole, n):
-        total = total + array[a + i] * array[b + i]
-    return total
+    """Inner product of `n` elements from place `a` and from place `b`."""
+    return inner_product(array, a, array, b, n)
 
 
 def cholesky(array, a, n):

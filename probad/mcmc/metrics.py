@@ -8,6 +8,7 @@ S and a few orthogonal directions U that are stretched by factors 1 + f, L = S (
 
 from __future__ import annotations
 
+from probad.mcmc.rows import inner_product
 from probad.mcmc.workspace import (
     DENSE,
     DIRECTIONS,
@@ -115,39 +116,13 @@ def add_directions(rows, counts, metric, target, source, seen, moved, step, dim)
     for first in range(0, counts[N_DIRECTIONS], 4):
         f = STRETCHES * dim + first
         u = seen + first * dim
-        a0 = step * metric[f] * dot_across(metric, u, rows, source, dim)
-        a1 = step * metric[f + 1] * dot_across(metric, u + dim, rows, source, dim)
-        a2 = step * metric[f + 2] * dot_across(metric, u + 2 * dim, rows, source, dim)
-        a3 = step * metric[f + 3] * dot_across(metric, u + 3 * dim, rows, source, dim)
+        a0 = step * metric[f] * inner_product(metric, u, rows, source, dim)
+        a1 = step * metric[f + 1] * inner_product(metric, u + dim, rows, source, dim)
+        a2 = step * metric[f + 2] * inner_product(metric, u + 2 * dim, rows, source, dim)
+        a3 = step * metric[f + 3] * inner_product(metric, u + 3 * dim, rows, source, dim)
         m = moved + first * dim
         for i in range(dim):
             rows[target + i] = rows[target + i] + (
                 (a0 * metric[m + i] + a1 * metric[m + dim + i])
                 + (a2 * metric[m + 2 * dim + i] + a3 * metric[m + 3 * dim + i])
             )
-
-
-def dot_across(metric, m, rows, r, n):
-    """Inner product of `n` elements of two arrays, from places `m` and `r`, in eight partial sums."""
-    s0 = 0.0
-    s1 = 0.0
-    s2 = 0.0
-    s3 = 0.0
-    s4 = 0.0
-    s5 = 0.0
-    s6 = 0.0
-    s7 = 0.0
-    whole = n // 8 * 8
-    for i in range(0, whole, 8):
-        s0 = s0 + metric[m + i] * rows[r + i]
-        s1 = s1 + metric[m + i + 1] * rows[r + i + 1]
-        s2 = s2 + metric[m + i + 2] * rows[r + i + 2]
-        s3 = s3 + metric[m + i + 3] * rows[r + i + 3]
-        s4 = s4 + metric[m + i + 4] * rows[r + i + 4]
-        s5 = s5 + metric[m + i + 5] * rows[r + i + 5]
-        s6 = s6 + metric[m + i + 6] * rows[r + i + 6]
-        s7 = s7 + metric[m + i + 7] * rows[r + i + 7]
-    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-    for i in range(whole, n):
-        total = total + metric[m + i] * rows[r + i]
-    return total
