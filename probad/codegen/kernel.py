@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import math
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
@@ -32,7 +30,7 @@ from probad.errors import ArgumentError
 __all__ = ["Kernel", "Stages", "compile_in_stages", "compile_kernel", "intrinsic", "start_compiling"]
 
 LEVEL = 1
-LONG = 1.0  # seconds that a kernel is in use before it is optimised, which takes as long, and one core of a run's
+WORTH = 0.7  # seconds that must have been lost by code in a hurry: optimisation takes as long, and one core of a run's
 C_TYPE = {"float": ctypes.c_double, "int": ctypes.c_int64, "word": ctypes.c_uint64, "bool": ctypes.c_bool, "none": None}
 DTYPE = {"floats": np.dtype(np.float64), "ints": np.dtype(np.int64), "words": np.dtype(np.uint64)}
 
@@ -139,47 +137,57 @@ def start_compiling(
 
 
 class Stages:
-    """A kernel of which there is quick code first, and fast code when somebody thought it worth a wait.
+    """A kernel of which there is quick code first, and better code when that is worth its making.
 
-    Optimisation takes ten times as long as making code that runs at half the speed, longer than a short run of a
-    sampler. Both compute the same to the last bit. Fast code that is on disk already is there at once.
+    Optimisation takes ten times as long as making code that runs at a half to a seventh of the speed, longer than a
+    short run of a sampler; that of the innermost functions takes two times as long. All compute the same to the last
+    bit. Fast code that is on disk already is there at once.
 
     Parameters
     ----------
     fn, arg_types, fixed
         As for `compile_kernel`.
+    inner : tuple of function
+        The functions that `optimise_inner` is about.
     """
 
-    def __init__(self, fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None):
+    def __init__(
+        self, fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None, inner: tuple
+    ):
         self._what = (fn, arg_types, fixed)
+        self._inner_names = frozenset(f.__name__ for f in inner)
         self._quick: Future = Future()
+        self._inner: Future | None = None
         self._fast: Future | None = None
         self._text = ""
         self._lock = threading.Lock()
-        self._begun = math.inf
+        self._spent, self._is_asked_for = 0.0, False
         threading.Thread(target=self._begin, name=f"compile {fn.__name__}").start()
 
     def kernel(self) -> Kernel:
-        """The best code there is; waits for the first. Who asks again after a while has it optimised.
+        """The best code there is; waits for the first.
 
         Raises
         ------
         CompileError
             For anything outside the subset, with file and line.
         """
-        now = time.perf_counter()
-        if now - self._begun > LONG:
-            self.optimise()
-        self._begun = min(now, self._begun)
-        fast = self._fast
-        if fast is not None and fast.done() and fast.exception() is None:
-            return fast.result()
+        self._is_asked_for = True
+        for future in (self._fast, self._inner):
+            if future is not None and future.done() and future.exception() is None:
+                return future.result()
         return self._quick.result()
+
+    def charge(self, seconds: float) -> None:
+        """Tell how much time optimised code would have saved: when that is as much as making it takes, that begins."""
+        self._spent += seconds
+        if self._spent > WORTH:
+            self.optimise()
 
     @property
     def is_used(self) -> bool:
         """Whether somebody has asked for code, and has got it."""
-        return self._begun < math.inf and self._quick.done() and not self.failed
+        return self._is_asked_for and self._quick.done() and not self.failed
 
     @property
     def failed(self) -> bool:
@@ -191,9 +199,16 @@ class Stages:
         self._quick.result()
         with self._lock:
             if self._fast is None:
-                self._fast = Future()
-                threading.Thread(target=self._go_on, name=f"optimise {self._what[0].__name__}").start()
+                self._fast = self._start("optimise", None)
         return self._fast
+
+    def optimise_inner(self) -> Future:
+        """Begin to make code whose innermost functions are fast; see `optimise`."""
+        self._quick.result()
+        with self._lock:
+            if self._inner is None:
+                self._inner = self._fast or self._start("optimise parts of", self._inner_names)
+        return self._inner
 
     def _begin(self) -> None:
         def text() -> str:
@@ -201,7 +216,7 @@ class Stages:
             return self._text
 
         try:
-            kernel = _compile(*self._what, text=text, quick=True)
+            kernel = _compile(*self._what, text=text, only=())
             if not self._text:
                 self._fast = Future()
                 self._fast.set_result(kernel)
@@ -209,20 +224,27 @@ class Stages:
         except BaseException as error:  # whoever waits for the future must hear of it
             self._quick.set_exception(error)
 
-    def _go_on(self) -> None:
-        try:
-            self._fast.set_result(_compile(*self._what, text=self._text))
-        except BaseException as error:
-            self._fast.set_exception(error)
-        self._text = ""
+    def _start(self, what: str, only: frozenset[str] | None) -> Future:
+        future: Future = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(_compile(*self._what, text=self._text, only=only))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, name=f"{what} {self._what[0].__name__}").start()
+        return future
 
 
-def compile_in_stages(fn: Callable, *arg_types: str, fixed: Mapping[tuple[str, int], int] | None = None) -> Stages:
+def compile_in_stages(
+    fn: Callable, *arg_types: str, fixed: Mapping[tuple[str, int], int] | None = None, inner: tuple = ()
+) -> Stages:
     """As `compile_kernel` in threads: first code that is made quickly, and fast code later; see `Stages`."""
-    key = (_identity(fn, arg_types, fixed),)
+    key = (_identity(fn, arg_types, fixed), *inner)
     with _LOCK:
         if (found := _STAGES.get(key)) is None or found.failed:
-            found = _STAGES[key] = Stages(fn, arg_types, fixed)
+            found = _STAGES[key] = Stages(fn, arg_types, fixed, inner)
         return found
 
 
@@ -244,7 +266,7 @@ def _fulfil(future: Future, fn: Callable, arg_types: tuple[str, ...], cache: boo
         future.set_exception(error)
 
 
-def _compile(fn: Callable, arg_types: tuple[str, ...], fixed, *, cache: bool = True, text=None, quick=False) -> Kernel:
+def _compile(fn: Callable, arg_types: tuple[str, ...], fixed, *, cache: bool = True, text=None, only=None) -> Kernel:
     from probad.codegen import llvm  # imports llvmlite, which runs that compile nothing do not need
 
     symbols = {f"{C_PREFIX}{name}": address for name in C_FUNCTIONS if (address := llvm.c_address(name))}
@@ -256,7 +278,7 @@ def _compile(fn: Callable, arg_types: tuple[str, ...], fixed, *, cache: bool = T
         key=_identity(fn, arg_types, fixed),
         pack=True,
         unroll=False,
-        quick=quick,
+        only=only,
     )
     return Kernel(fn.__name__, arg_types, native)
 

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
@@ -120,7 +120,7 @@ def compile_module(
     vectorize: bool = True,
     pack: bool = False,
     unroll: bool = True,
-    quick: bool = False,
+    only: Collection[str] | None = None,
 ) -> Native:
     """Machine code of a module in this process.
 
@@ -142,8 +142,9 @@ def compile_module(
         Whether it looks for equal operations in straight-line code to make vectors of. That is slow for long code.
     unroll : bool
         Whether it repeats the bodies of loops. That makes twice the code, and pays where sums are single loops.
-    quick : bool
-        Whether an object that is not on disk is made without optimisation, in a tenth of the time, and not kept.
+    only : collection of str, optional
+        Names of functions: an object that is not on disk is made in a hurry, with these alone optimised, and not kept.
+        Without any that takes a tenth of the time.
 
     Returns
     -------
@@ -161,8 +162,8 @@ def compile_module(
             identity = (key,) if key is not None else (hashlib.sha256(_text(text).encode()).hexdigest(), "text")
             entry = _cache_key(*identity, *target(), level, vectorize, pack, unroll, *sorted(symbols))
             payload = objects.load(entry)
-        if payload is None and quick:
-            payload = _build(_text(text), target(), 0, False, False, False)
+        if payload is None and only is not None:
+            payload = _build(_text(text), target(), level if only else 0, vectorize, pack, unroll, only)
         elif payload is None:
             payload = _build(_text(text), target(), level, vectorize, pack, unroll)
             if entry is not None:
@@ -195,8 +196,8 @@ def _cache_key(*parts) -> str:
     return objects.key(_FORMAT, __version__, llvmlite_version, llvm.llvm_version_info, *parts)
 
 
-def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: bool, unroll: bool):
-    """The module after LLVM's passes, and the machine to emit it."""
+def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: bool, unroll: bool, only=None):
+    """The module after LLVM's passes, of all functions or of some, and the machine to emit it."""
     llvm = _binding()
     if processor.triple != _host().triple:
         llvm.initialize_all_targets()
@@ -211,6 +212,8 @@ def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: 
         module.verify()
     except RuntimeError as error:
         raise CompileError(f"LLVM refuses the module: {error}") from error
+    if only:
+        _leave_alone(function for function in module.functions if function.name not in only)
     options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.slp_vectorization = pack
     options.loop_vectorization = vectorize
@@ -226,9 +229,17 @@ def _optimized(text: str, processor: Target, level: int, vectorize: bool, pack: 
     return module, machine
 
 
-def _build(text: str, processor: Target, level: int, vectorize: bool, pack: bool, unroll: bool) -> bytes:
+def _leave_alone(functions: Iterable) -> None:
+    """Have LLVM translate functions as they are, unless they are to be part of their callers."""
+    for function in functions:
+        if not function.is_declaration and b"alwaysinline" not in set(function.attributes):
+            function.add_function_attribute("noinline")
+            function.add_function_attribute("optnone")
+
+
+def _build(text: str, processor: Target, level: int, vectorize: bool, pack: bool, unroll: bool, only=None) -> bytes:
     """An object file, behind a line with the names that it defines and needs."""
-    module, machine = _optimized(text, processor, level, vectorize, pack, unroll)
+    module, machine = _optimized(text, processor, level, vectorize, pack, unroll, only)
     needed = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
     needed += [v.name for v in module.global_variables if v.is_declaration]
     defined = [f.name for f in module.functions if not f.is_declaration and f.linkage.name == "external"]

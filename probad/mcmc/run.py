@@ -9,26 +9,38 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future
 
 import numpy as np
 
-from probad.codegen.kernel import Kernel, compile_in_stages
+from probad.codegen.kernel import Kernel, Stages, compile_in_stages
 from probad.errors import CompileError, ProbadWarning
 from probad.mcmc.geometry import Geometry, PythonGeometry
+from probad.mcmc.integrators import drift, kick
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
+from probad.mcmc.metrics import add_rows
+from probad.mcmc.random import fill_normal, next_integer, uniform
+from probad.mcmc.rows import add_row, along_sum, copy_row, inner_product
 from probad.mcmc.settings import Algorithm
-from probad.mcmc.workspace import ALGORITHM, FAILED, ITERATION, STOP, Workspace
+from probad.mcmc.trajectory import add_leaf
+from probad.mcmc.workspace import ALGORITHM, DENSE, FAILED, FORM, ITERATION, STATISTICS, STOP, Workspace
 
 ARGUMENTS = (
     "opaque", "opaque",
     "floats", "floats", "ints", "words", "ints", "floats", "floats", "floats", "floats", "floats",
     "int", "int",
 )  # fmt: skip
-LARGE = 128  # coordinates: with more, loops over them take the time, and those gain by optimisation twice and more
+LARGE = 128  # coordinates: with more, loops over them take the time, and those gain by optimisation up to seven times
+# What runs at each step, over all coordinates.
+INNER = (
+    copy_row, add_row, inner_product, along_sum, kick, drift, add_rows, add_leaf, fill_normal, next_integer, uniform
+)  # fmt: skip
+# Seconds that code which is not optimised, or in its innermost loops alone, loses at each step: always, and per number.
+LOST, LOST_WITH_INNER = (3.5e-7, 2e-8), (1e-7, 1e-9)
 C_DENSITY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)  # the contract of `LogDensity.address`
 
 
@@ -37,12 +49,13 @@ class Kernels:
 
     def __init__(self, codes: Sequence[int]):
         self._stages = {
-            code: compile_in_stages(run_iterations, *ARGUMENTS, fixed={("counts", ALGORITHM): code}) for code in codes
+            code: compile_in_stages(run_iterations, *ARGUMENTS, fixed={("counts", ALGORITHM): code}, inner=INNER)
+            for code in codes
         }
 
-    def __getitem__(self, code: int) -> Kernel:
-        """The kernel of an algorithm, by the value of `workspace.ALGORITHM`; waits until it is compiled."""
-        return self._stages[code].kernel()
+    def __getitem__(self, code: int) -> Stages:
+        """The stages of the kernel of an algorithm, by the value of `workspace.ALGORITHM`."""
+        return self._stages[code]
 
     def first(self) -> Kernel:
         """The kernel that chains begin with."""
@@ -89,12 +102,11 @@ class CompiledRun:
     """
 
     def __init__(self, kernels: Kernels, density, space: Workspace):
-        self._space, self._kernels = space, kernels
-        if space.rows.shape[1] > LARGE:
-            kernels.optimise()
+        self._space, self._kernels, self._dim = space, kernels, space.rows.shape[1]
         self._callback = None if density.address else _callback(density, space)
         address = density.address or ctypes.cast(self._callback, ctypes.c_void_p).value
         self._before = (address, density.ctx, *(a.ctypes.data for a in space.arrays()))
+        self._is_geometry = isinstance(density, Geometry)
 
     @property
     def done(self) -> int:
@@ -103,8 +115,23 @@ class CompiledRun:
 
     def advance(self, n: int) -> int:
         """Run up to `n` iterations; a status of `run_iterations`."""
-        kernel = self._kernels[int(self._space.counts[ALGORITHM])]
-        return kernel(*self._before, n, self._space.rows.shape[1])
+        stages, before = self._kernels[int(self._space.counts[ALGORITHM])], self.done
+        if self._dim > LARGE:
+            stages.optimise_inner()
+        kernel = stages.kernel()
+        start = time.perf_counter()
+        status = kernel(*self._before, n, self._dim)
+        stages.charge(self._lost(before, time.perf_counter() - start))
+        return status
+
+    def _lost(self, before: int, seconds: float) -> float:
+        """About how many of the seconds of the last iterations optimised code would have saved."""
+        if self._is_geometry:
+            return 0.5 * seconds  # matrices take most of them
+        n_steps = self._space.statistics[before : self.done, STATISTICS.index("n_steps")].sum()
+        n_numbers = self._dim**2 if self._space.counts[FORM] == DENSE else self._dim
+        per_step, per_number = LOST_WITH_INNER if self._dim > LARGE else LOST
+        return n_steps * (per_step + per_number * n_numbers)
 
     def stop(self) -> None:
         """End the present iteration early; for other threads."""

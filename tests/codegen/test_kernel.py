@@ -617,15 +617,63 @@ def test_a_kernel_in_stages_is_quick_first_and_fast_later(compiled_anew, monkeyp
     assert len(compiled_anew) == 2
 
 
-def test_a_kernel_in_use_for_long_is_optimised(monkeypatch):
+def test_a_kernel_is_optimised_when_it_has_run_for_as_long_as_that_takes():
     fn = _kernel(SCALED.format(factor=8.0, operation="*"))
     stages = compile_in_stages(fn, "float")
     assert not stages.is_used
     quick = stages.kernel()
     assert stages.is_used
-    monkeypatch.setattr(kernel, "LONG", -1.0)
-    stages.kernel()
+    for _ in range(3):
+        stages.charge(kernel.WORTH / 3)
+    assert stages._fast is None
+    stages.charge(kernel.WORTH / 3)
     assert stages.optimise().result() is stages.kernel() is not quick
+
+
+NESTED = """
+def total(values, n):
+    s = 0.0
+    for i in range(n):
+        s = s + values[i] * values[i]
+    return s
+
+def twice(values, n):
+    return 2.0 * total(values, n)
+
+def f(values, n):
+    return 1.0 + twice(values, n)
+"""
+
+
+def test_inner_functions_are_optimised_first(compiled_anew, monkeypatch):
+    alone = []
+    leave_alone = llvm._leave_alone
+    monkeypatch.setattr(llvm, "_leave_alone", lambda functions: leave_alone(_noted(functions, alone)))
+    fn = _kernel(NESTED, "f")
+    stages = compile_in_stages(fn, "floats", "int", inner=(fn.__globals__["total"],))
+    quick, values = stages.kernel(), np.array([1.0, 2.0, 3.0])
+    inner = stages.optimise_inner().result()
+    assert alone and "total" not in alone and {"f", "twice"} <= set(alone)
+    assert stages.kernel() is inner is stages.optimise_inner().result() is not quick
+    assert stages.optimise().result() is stages.kernel() is not inner
+    assert quick(values, 3) == inner(values, 3) == stages.kernel()(values, 3) == fn(values, 3) == 29.0
+    assert len(compiled_anew) == 3
+
+
+def test_what_is_optimised_in_part_is_not_kept(compiled_anew, monkeypatch):
+    fn = _kernel(NESTED.replace("29", "30").replace("1.0 +", "2.0 +"), "f")
+    stages = compile_in_stages(fn, "floats", "int", inner=(fn.__globals__["total"],))
+    stages.kernel(), stages.optimise_inner().result()
+    monkeypatch.setattr(kernel, "_STAGES", {})  # another process
+    stages = compile_in_stages(fn, "floats", "int", inner=(fn.__globals__["total"],))
+    stages.kernel()
+    assert len(compiled_anew) == 3
+
+
+def _noted(functions, names: list[str]):
+    functions = list(functions)
+    names.extend(f.name for f in functions)
+    return functions
 
 
 def test_a_failure_of_stages_is_told_and_not_remembered():

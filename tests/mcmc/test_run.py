@@ -36,7 +36,7 @@ DENSITIES = {
     "wide": NativeNormal(21),
     "model": eight_schools.eight_schools(**eight_schools.data()).density(),
 }
-STAGES: dict[str, dict] = {"quick": {}, "fast": {}}  # kernels that were made in a hurry, and optimised ones
+STAGES: dict[str, dict] = {"quick": {}, "inner": {}, "fast": {}}  # kernels by how much of them is optimised
 
 
 @pytest.fixture(autouse=True)
@@ -47,14 +47,16 @@ def compiled(monkeypatch):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("stage", ["quick", "fast"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_compiled_and_python_leave_the_same_workspace(density, algorithm, stage, monkeypatch, tmp_path):
     density, algorithm = DENSITIES[density], ALGORITHMS[algorithm]
     monkeypatch.setenv("PROBAD_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(kernel, "_STAGES", STAGES[stage])
-    monkeypatch.setattr(kernel, "LONG", np.inf)
+    monkeypatch.setattr(kernel, "WORTH", np.inf)
     kernels = run.prepare(algorithm)
     kernels.first()
+    if stage == "inner":
+        assert kernels[algorithm.code].optimise_inner().result() is kernels.first()
     if stage == "fast":
         assert [future.result() for future in kernels.optimise()] == [kernels.first()]
     compiled, python = (
@@ -208,3 +210,37 @@ print("llvmlite" in sys.modules)
         env={**os.environ, "PROBAD_COMPILE": way},
     )  # fmt: skip
     assert done.stdout.split() == ["False", str(imported)]
+
+
+@pytest.mark.parametrize(("draws", "optimised"), [(100, False), (400, True)])
+def test_kernels_are_optimised_when_their_haste_has_cost_enough(draws, optimised, monkeypatch, tmp_path):
+    monkeypatch.setenv("PROBAD_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kernel, "_STAGES", {})
+    density, algorithm = DENSITIES["wide"], NUTS(metric="diag")
+    per_step, per_number = run.LOST
+    monkeypatch.setattr(kernel, "WORTH", 200 * 7 * (per_step + density.dim * per_number))
+    kernels = run.prepare(algorithm)
+    kernels.first()
+    begun = []
+    monkeypatch.setattr(kernel.Stages, "optimise", lambda self: begun.append(1))
+    for seed in (3, 4):  # chains, whose losses are added
+        space = make_space(
+            density, algorithm, position=np.full(21, 0.1), n_draws=draws // 2, warmup=0, seed=seed, step_size=0.7
+        )
+        run.CompiledRun(kernels, density, space).advance(draws // 2)
+        assert (space.statistics[:, w.STATISTICS.index("n_steps")] == 7).mean() > 0.8
+    assert bool(begun) == optimised
+
+
+def test_with_many_coordinates_the_innermost_loops_are_optimised_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROBAD_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kernel, "_STAGES", {})
+    algorithm = NUTS()
+    kernels = run.prepare(algorithm)
+    quick = kernels.first()
+    for dim, begun in ((run.LARGE, False), (run.LARGE + 1, True)):
+        density = NativeNormal(dim)
+        space = make_space(density, algorithm, position=np.full(dim, 0.1), n_draws=5, warmup=0, seed=3, step_size=0.5)
+        run.CompiledRun(kernels, density, space).advance(5)
+        assert (kernels[algorithm.code]._inner is not None) == begun
+    assert kernels[algorithm.code].optimise_inner().result() is kernels.first() is not quick
