@@ -21,12 +21,14 @@ def main(system: str, model: str, start: float, at_most: float) -> dict[str, flo
     if SYSTEMS[system].package != "probad":
         start += _import_of_models()
     sample = SYSTEMS[system].sample_model(model)
-    draws = sample(1)
+    draws = sample(1, plain=True)
     least_ess(draws.values)
     figures = {"cold": time.time() - start}
     rows, spent = [], 0.0
     if not SYSTEMS[system].compiles_in_first_run:
         rows, spent = [_figures(draws)], draws.seconds
+    elif at_most > 0.0:
+        sample(1)  # what counts the gradients of warm-up may have to be compiled as well
     while len(rows) < MOST_RUNS and spent < at_most:
         draws = sample(len(rows) + 2)
         rows.append(_figures(draws))

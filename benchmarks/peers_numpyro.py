@@ -138,10 +138,13 @@ def _sample_fn(kernel: NUTS, arguments: dict, start_fn=None) -> SampleFn:
     mcmc = MCMC(kernel, num_warmup=N_WARMUP, num_samples=N_DRAWS, num_chains=N_CHAINS, progress_bar=False)
     fields = ("num_steps", "diverging")
 
-    def sample(seed: int) -> Draws:
+    def sample(seed: int, *, plain: bool = False) -> Draws:
         start = {} if start_fn is None else {"init_params": start_fn(np.random.default_rng(seed))}
 
         def both():
+            if plain:
+                mcmc.run(jax.random.PRNGKey(seed), extra_fields=fields, **start, **arguments)
+                return 0, jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
             mcmc.warmup(jax.random.PRNGKey(seed), extra_fields=fields, collect_warmup=True, **start, **arguments)
             n_warmup = int(mcmc.get_extra_fields()["num_steps"].sum())
             mcmc.run(mcmc.post_warmup_state.rng_key, extra_fields=fields, **start, **arguments)

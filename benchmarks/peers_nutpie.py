@@ -55,7 +55,7 @@ def sample_target(name: str, **options) -> SampleFn:
 
 
 def _sample_fn(model, options: dict) -> SampleFn:
-    def sample(seed: int) -> Draws:
+    def sample(seed: int, *, plain: bool = False) -> Draws:  # which keeps warm-up in any case
         counts = {"draws": N_DRAWS, "tune": N_WARMUP, "chains": N_CHAINS, "cores": 2, "progress_bar": False}
         post, seconds = timed(lambda: nutpie.sample(model, seed=seed, **counts, **options))
         stats = post["sample_stats"]

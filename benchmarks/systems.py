@@ -1,7 +1,8 @@
 """What the benchmarks compare: probad's algorithms with their options, and the peers that are installed.
 
 A system gives, for a model of `models/` or a target of `benchmarks.targets`, a function of a seed that samples it with
-4 chains of 1000 warm-up iterations and 1000 draws on two threads, by default settings, and tells what that took.
+4 chains of 1000 warm-up iterations and 1000 draws on two threads, by default settings, and tells what that took. With
+``plain=True`` it keeps nothing of warm-up, as users do who do not count its gradients.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import importlib.util
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 N_CHAINS, N_WARMUP, N_DRAWS = 4, 1000, 1000
+N_THREADS = 2
+BLOCK = 50  # coordinates whose figures are taken together
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,11 @@ class Draws:
     values: dict[str, np.ndarray]
     seconds: float
     n_gradients: int
-    n_warmup_gradients: int
+    n_warmup_gradients: int  # 0 of a plain run
     n_divergent: int
 
 
-SampleFn = Callable[[int], Draws]
+SampleFn = Callable[..., Draws]  # of a seed, and of `plain` by name
 
 
 @dataclass(frozen=True)
@@ -102,18 +106,18 @@ def sample_target(name: str, *, function: str, **options) -> SampleFn:
 def _sample_fn(model, function: str, options: dict) -> SampleFn:
     import probad as pb
 
-    counts = {"draws": N_DRAWS, "warmup": N_WARMUP, "chains": N_CHAINS, "keep_warmup": True, "progress": False}
+    counts = {"draws": N_DRAWS, "warmup": N_WARMUP, "chains": N_CHAINS, "progress": False}
 
-    def sample(seed: int) -> Draws:
+    def sample(seed: int, *, plain: bool = False) -> Draws:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pb.errors.SamplingWarning)
-            post = getattr(pb, function)(model, seed=seed, **counts, **options)
+            post = getattr(pb, function)(model, seed=seed, keep_warmup=not plain, **counts, **options)
         group = "unconstrained_posterior" if "keep_unconstrained" in options else "posterior"
         return Draws(
             {name: post[group][name].values for name in post[group].data_vars},
             float(post["posterior"].attrs["sampling_time"]),
             int(post["sample_stats"]["n_steps"].sum()),
-            int(post["warmup_sample_stats"]["n_steps"].sum()),
+            0 if plain else int(post["warmup_sample_stats"]["n_steps"].sum()),
             int(post["sample_stats"]["diverging"].sum()),
         )
 
@@ -137,7 +141,10 @@ def largest_r_hat(values: dict[str, np.ndarray]) -> float:
 
 def _of_all(figure: Callable[[np.ndarray], np.ndarray], values: dict[str, np.ndarray]) -> np.ndarray:
     """A figure of all draws, by probad's functions for all systems: they are ArviZ's, whose import takes a second."""
-    return np.concatenate([figure(np.reshape(x, (*x.shape[:2], -1))) for x in map(np.asarray, values.values())])
+    flat = [np.reshape(x, (*x.shape[:2], -1)) for x in map(np.asarray, values.values())]
+    blocks = [x[..., k : k + BLOCK] for x in flat for k in range(0, x.shape[2], BLOCK)]
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        return np.concatenate(list(pool.map(figure, blocks)))
 
 
 def timed(call: Callable[[], object]) -> tuple[object, float]:
