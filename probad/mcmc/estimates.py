@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from probad.mcmc.low_rank import PRIOR, take_directions
+from probad.mcmc.low_rank import PRIOR, refine_scale, take_directions
 from probad.mcmc.matrices import cholesky, geometric_mean
 from probad.mcmc.workspace import (
     ADAPTATION,
@@ -57,6 +57,7 @@ def renew_metric(rows, scalars, counts, metric, draws, gradients, work, start, e
             take_ratios(rows, work, dim)
             if counts[FORM] == LOW_RANK:
                 take_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
+                refine_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
             elif is_to_decide(counts, end):
                 decide_on_form(rows, scalars, counts, metric, draws, gradients, work, start, end, dim)
 
@@ -67,12 +68,19 @@ def is_to_decide(counts, end):
     return first >= 0 and end > first and 2 * end <= 3 * (first + 1)
 
 
+def refine_directions(rows, counts, metric, draws, gradients, work, start, end, dim):
+    """Take the scale again that the directions leave, and the directions in that scale."""
+    if refine_scale(rows, counts, metric, draws, gradients, work, start, end, dim):
+        take_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
+
+
 def decide_on_form(rows, scalars, counts, metric, draws, gradients, work, start, end, dim):
     """Take the form that there is room for if the posterior is so much longer than wide that it pays."""
     longer = take_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
     if longer > scalars[WORTHWHILE]:
         if counts[ROOM] == LOW_RANK:
             counts[FORM] = LOW_RANK
+            refine_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
         elif take_geometric_mean(metric, draws, gradients, work, start, end, dim):
             counts[FORM] = DENSE
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.matrices import diagonalise, dot, geometric_mean, orthonormalise_rows
-from probad.mcmc.workspace import DIRECTIONS, N_DIRECTIONS, RANK, SCALE, STRETCHES
+from probad.mcmc.rows import inner_product
+from probad.mcmc.workspace import DIRECTIONS, INVERSE_MASS, N_DIRECTIONS, RANK, SCALE, STRETCHES
 
 PRIOR = 1.0  # draws for which the unit matrix counts; 5 of them need 40 % more gradients where scales are far apart
 CUTOFF = 2.0  # eigenvalues between this and its inverse make no direction
@@ -74,6 +75,52 @@ def take_directions(rows, counts, metric, draws, gradients, work, start, end, di
         high = max(high, eigenvalue)
     adopt_directions(rows, counts, metric, work, g, v, basis, m, dim)
     return math.sqrt(high / low)
+
+
+def refine_scale(rows, counts, metric, draws, gradients, work, start, end, dim):
+    """Take the scale of the coordinates again from draws and gradients without their directions, for another search.
+
+    A long direction adds to the variance of each coordinate by how much it leans there, and so bends the scale that it
+    is sought in; in the bent scale the rest of the posterior is no longer round. Takes and leaves arrays as
+    `take_directions` does; returns whether there is another scale to search in.
+    """
+    inverse_scale = 4 * dim
+    scale = 5 * dim
+    x = 6 * dim
+    spread = 7 * dim
+    steepness = 8 * dim
+    if counts[N_DIRECTIONS] == 0 or dim <= 2 * RANK:  # of few coordinates directions tell all
+        return False
+    for i in range(dim):
+        work[spread + i] = 0.0
+        work[steepness + i] = 0.0
+    for row in range(start, end):
+        take_row(draws, work, 0, inverse_scale, row, x, dim)
+        for j in range(counts[N_DIRECTIONS]):
+            f = metric[STRETCHES * dim + j]
+            add_direction(metric, work, x, j, -f / (1.0 + f), dim)
+        for i in range(dim):
+            work[spread + i] = work[spread + i] + work[x + i] * work[x + i]
+        take_row(gradients, work, 2 * dim, scale, row, x, dim)
+        for j in range(counts[N_DIRECTIONS]):
+            add_direction(metric, work, x, j, metric[STRETCHES * dim + j], dim)
+        for i in range(dim):
+            work[steepness + i] = work[steepness + i] + work[x + i] * work[x + i]
+    for i in range(dim):
+        if not (work[spread + i] > 0.0 and work[steepness + i] > 0.0):
+            return False
+    for i in range(dim):
+        ratio = math.sqrt(work[spread + i] / work[steepness + i])
+        rows[INVERSE_MASS * dim + i] = rows[INVERSE_MASS * dim + i] * ratio
+        rows[SCALE * dim + i] = math.sqrt(rows[INVERSE_MASS * dim + i])
+    return True
+
+
+def add_direction(metric, work, x, j, factor, dim):
+    """Add to the vector at `x` its part along direction number j, times a factor."""
+    share = factor * inner_product(metric, j * dim, work, x, dim)
+    for i in range(dim):
+        work[x + i] = work[x + i] + share * metric[j * dim + i]
 
 
 def find_subspace(table, work, mean, factor, x, basis, image, start, end, dim):

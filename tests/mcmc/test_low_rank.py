@@ -183,6 +183,14 @@ def test_it_is_taken_beyond_100_coordinates_where_it_pays(sds, low_rank):
     assert steps < 0.2 * usual if low_rank else steps == usual
 
 
+def test_a_stretched_posterior_is_as_easy_as_a_round_one():
+    """Long directions bend the scale that they are sought in; it is taken again without them."""
+    options = {"draws": 60, "warmup": 500, "chains": 2, "seed": 1}
+    stretched_one = sample_chains(Stretched(120, [30.0, 0.05]), NUTS(), **options)
+    round_one = sample_chains(Stretched(120, [1.0]), NUTS(), **options)
+    assert stretched_one.stats["n_steps"].mean() < 1.1 * round_one.stats["n_steps"].mean()
+
+
 @pytest.mark.parametrize("algorithm", [NUTS, HMC, MAMS, Choice])
 def test_draws_in_it_are_right(algorithm):
     dim, sds = 24, np.array([10.0, 5.0, 0.2])
