@@ -118,6 +118,7 @@ class CompiledDensity:
         self.n_checks = 0  # by all threads
         self._warned = False
         self._graphs: list[Graph] = []
+        dispatcher()  # compiled first, since later another thread may have the compiler for long
         self.add(start)
 
     def add(self, z: np.ndarray) -> Trace:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
@@ -31,6 +33,9 @@ __all__ = ["Kernel", "Stages", "compile_in_stages", "compile_kernel", "intrinsic
 
 LEVEL = 1
 WORTH = 0.7  # seconds that must have been lost by code in a hurry: optimisation takes as long, and one core of a run's
+# Seconds that compilation waits to be asked for: two threads of Python hold each other up, and who begins it early has
+# other code to compile first.
+PATIENCE = 0.05
 C_TYPE = {"float": ctypes.c_double, "int": ctypes.c_int64, "word": ctypes.c_uint64, "bool": ctypes.c_bool, "none": None}
 DTYPE = {"floats": np.dtype(np.float64), "ints": np.dtype(np.int64), "words": np.dtype(np.uint64)}
 
@@ -149,6 +154,11 @@ class Stages:
         As for `compile_kernel`.
     inner : tuple of function
         The functions that `optimise_inner` is about.
+
+    Attributes
+    ----------
+    ready_at : float
+        When the first code was there, by `time.perf_counter`.
     """
 
     def __init__(
@@ -161,7 +171,8 @@ class Stages:
         self._fast: Future | None = None
         self._text = ""
         self._lock = threading.Lock()
-        self._spent, self._is_asked_for = 0.0, False
+        self._spent, self._asked_for = 0.0, threading.Event()
+        self.ready_at = math.inf
         threading.Thread(target=self._begin, name=f"compile {fn.__name__}").start()
 
     def kernel(self) -> Kernel:
@@ -172,7 +183,7 @@ class Stages:
         CompileError
             For anything outside the subset, with file and line.
         """
-        self._is_asked_for = True
+        self._asked_for.set()
         for future in (self._fast, self._inner):
             if future is not None and future.done() and future.exception() is None:
                 return future.result()
@@ -187,7 +198,7 @@ class Stages:
     @property
     def is_used(self) -> bool:
         """Whether somebody has asked for code, and has got it."""
-        return self._is_asked_for and self._quick.done() and not self.failed
+        return self._asked_for.is_set() and self._quick.done() and not self.failed
 
     @property
     def failed(self) -> bool:
@@ -212,6 +223,7 @@ class Stages:
 
     def _begin(self) -> None:
         def text() -> str:
+            self._asked_for.wait(PATIENCE)
             self._text = _text(*self._what)
             return self._text
 
@@ -220,6 +232,7 @@ class Stages:
             if not self._text:
                 self._fast = Future()
                 self._fast.set_result(kernel)
+            self.ready_at = time.perf_counter()
             self._quick.set_result(kernel)
         except BaseException as error:  # whoever waits for the future must hear of it
             self._quick.set_exception(error)

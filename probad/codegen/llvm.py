@@ -156,16 +156,19 @@ def compile_module(
         If the text is not valid, or declares what cannot be found.
     """
     symbols = dict(symbols or {})
-    with _LOCK:
-        entry = payload = None
-        if cache:
-            identity = (key,) if key is not None else (hashlib.sha256(_text(text).encode()).hexdigest(), "text")
+    entry = payload = None
+    if cache:
+        identity = (key,) if key is not None else (hashlib.sha256(_text(text).encode()).hexdigest(), "text")
+        with _LOCK:
             entry = _cache_key(*identity, *target(), level, vectorize, pack, unroll, *sorted(symbols))
-            payload = objects.load(entry)
+        payload = objects.load(entry)
+    if payload is None:
+        text = _text(text)  # before the lock: others can compile while it is written
+    with _LOCK:
         if payload is None and only is not None:
-            payload = _build(_text(text), target(), level if only else 0, vectorize, pack, unroll, only)
+            payload = _build(text, target(), level if only else 0, vectorize, pack, unroll, only)
         elif payload is None:
-            payload = _build(_text(text), target(), level, vectorize, pack, unroll)
+            payload = _build(text, target(), level, vectorize, pack, unroll)
             if entry is not None:
                 objects.store(entry, payload)
         return _link(payload, symbols)

@@ -178,6 +178,7 @@ class Chain:
         self.space = job.workspace() if space is None else space
         self.goal, self.exact = self.total if job.goal is None else job.goal, True
         self.n_divergent = 0
+        self._kernels: Kernels | None = None
         self._compiled: CompiledRun | None = None
         self._run: CompiledRun | PythonRun | None = None
         self._count_divergent(0, self.done)
@@ -194,6 +195,10 @@ class Chain:
 
     def advance(self, seconds: float) -> None:
         """Run for about `seconds`; the draws do not depend on where a chunk ends."""
+        if self._kernels is not None:
+            if self._kernels.failure() is None:
+                self._compiled = CompiledRun(self._kernels, self.density, self.space)
+            self._kernels = None
         run = PythonRun(self.density, self.space) if self._compiled is None else self._compiled
         self._run, self.exact = run, False
         try:
@@ -211,8 +216,8 @@ class Chain:
         return {name: array[: self.done] if name in TABLES else array for name, array in self.arrays().items()}
 
     def compile(self, kernels: Kernels) -> None:
-        """Run compiled from now on."""
-        self._compiled = CompiledRun(kernels, self.density, self.space)
+        """Run compiled from now on, if there will be code, for which the chain waits when it advances."""
+        self._kernels = kernels
 
     def stop(self) -> None:
         """End the present iteration early; for other threads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from probad.mcmc import workspace
 from probad.mcmc.chain import Chain, Job, Progress, Recorder, arrays_of
 from probad.mcmc.drivers import in_executor, in_threads, in_turn
 from probad.mcmc.initialize import check_dependence, start_all
-from probad.mcmc.run import compiled_kernels, prepare
+from probad.mcmc.run import Kernels, compiled_kernels, prepare
 from probad.mcmc.settings import Algorithm, check_count
 from probad.mcmc.workspace import FLAGS, GRADIENT, INTEGERS, POSITION, STATISTICS, STEP_SIZE
 
@@ -139,7 +140,8 @@ def sample_chains(
         density = algorithm.attach(density)
         threads = (os.cpu_count() or 1) if density.address else 1  # compiled now, before the clock starts
         cores = threads if cores is None else cores
-        kernels = compiled_kernels(compiling)
+        # what compiles densities compiles kernels: chains wait for them in their threads, and this one has other work
+        kernels = compiling if density.address else compiled_kernels(compiling)
     boundaries = algorithm.boundaries(density.dim, int(warmup))
     start_time = time.perf_counter()
     recorder = Forgetful() if recorder is None else recorder
@@ -172,7 +174,9 @@ def sample_chains(
                     chain.compile(kernels)
             # a signal is handled between two lines of Python in the main thread, which must not wait in machine code
             plain = in_turn if cores == 1 and kernels is None else in_threads
-            advance = partial(in_threads, meanwhile=meanwhile) if kernels is not None and density.address else plain
+            advance = plain
+            if kernels is not None and density.address:
+                advance = partial(in_threads, meanwhile=partial(_meanwhile, meanwhile, kernels))
         for met, goal in enumerate([*boundaries, int(warmup) + int(draws)]):
             if met < recorder.met:
                 continue
@@ -199,8 +203,17 @@ def sample_chains(
             settings.update(algorithm.facts([chain.space for chain in running]))
         for chain in running if begun else ():
             record(chain, now=True)
+        if executor is None and kernels is not None and kernels.ready_at < math.inf:
+            idle += max(0.0, kernels.ready_at - start_time)
         seconds = recorder.finish(time.perf_counter() - start_time - idle, settings)
     return _collect(running, settings, algorithm, seconds, interrupted, keep_warmup)
+
+
+def _meanwhile(work: Callable[[], None] | None, kernels: Kernels) -> None:
+    """What the caller's thread does while chains run; if they have no kernels and run in Python, it says so."""
+    if work is not None:
+        work()
+    compiled_kernels(kernels)
 
 
 def _meet(algorithm: Algorithm, chains: list[Chain]) -> None:

@@ -58,8 +58,21 @@ class Kernels:
         return self._stages[code]
 
     def first(self) -> Kernel:
-        """The kernel that chains begin with."""
+        """The kernel that chains begin with; waits until it is compiled."""
         return next(iter(self._stages.values())).kernel()
+
+    def failure(self) -> Exception | None:
+        """Why there is no kernel to begin with, if there is none; waits until that is known."""
+        try:
+            self.first()
+        except (ImportError, OSError, CompileError) as error:
+            return error
+        return None
+
+    @property
+    def ready_at(self) -> float:
+        """When that was there, by `time.perf_counter`."""
+        return next(iter(self._stages.values())).ready_at
 
     def optimise(self) -> list[Future]:
         """Begin to optimise, and to keep on disk for later processes, whatever has run; futures of the kernels."""
@@ -79,16 +92,12 @@ def prepare(algorithm: Algorithm | type[Algorithm]) -> Kernels | None:
 
 def compiled_kernels(kernels: Kernels | None) -> Kernels | None:
     """What `prepare` began, once it can be run; None, with a warning that says why, if no compiler works."""
-    if kernels is None:
-        return None
-    try:
-        kernels.first()
-    except (ImportError, OSError, CompileError) as error:
-        warnings.warn(
-            f"The samplers run in Python, some hundred times slower than compiled: {error}", ProbadWarning, stacklevel=2
-        )
-        return None
-    return kernels
+    if kernels is None or (error := kernels.failure()) is None:
+        return kernels
+    warnings.warn(
+        f"The samplers run in Python, some hundred times slower than compiled: {error}", ProbadWarning, stacklevel=2
+    )
+    return None
 
 
 class CompiledRun:

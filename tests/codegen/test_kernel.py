@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import itertools
 import linecache
 import math
@@ -10,6 +12,7 @@ import platform
 import struct
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -674,6 +677,26 @@ def _noted(functions, names: list[str]):
     functions = list(functions)
     names.extend(f.name for f in functions)
     return functions
+
+
+AWKWARD = [
+    "def f(a):\n    return a * 2.0\n\n\nB = 1\n",
+    "def f(\n    a,\n):\n    return (\n        a\n    * 2.0\n)\n\ndef g(a):\n    return a\n",
+    'def f(a):\n    """Text\nthat is not indented."""\n    return a * 2.0\n',
+    "def f(a):\n# a comment\n    b = a\n\n\n    # another\n    return b * 2.0\n# the end\n",
+    "def f(a):\n    return a * 2.0",
+    "if True:\n    def f(a):\n        return a * 2.0\n    B = 2\n",
+]
+
+
+@pytest.mark.parametrize("source", AWKWARD)
+def test_the_source_of_a_function_ends_where_it_ends(source):
+    fn = _kernel(source)
+    tree, _, before = kernel_types._source(fn)
+    expected = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
+    assert ast.dump(tree) == ast.dump(expected)
+    assert before == fn.__code__.co_firstlineno - 1
+    assert compile_kernel(fn, "float", cache=False)(1.5) == 3.0
 
 
 def test_a_failure_of_stages_is_told_and_not_remembered():

@@ -196,6 +196,22 @@ def test_without_a_compiler_python_runs_and_says_so(monkeypatch):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_chains_whose_kernels_fail_while_they_wait_run_in_python_and_say_so(monkeypatch):
+    def fail(*args, **options):
+        raise CompileError("planted")
+
+    density, counts = NativeNormal(3), {"draws": 20, "warmup": 20, "chains": 2, "seed": 1}
+    expected = sample_chains(density, NUTS(), **counts)
+    monkeypatch.setattr(kernel, "_STAGES", {})
+    monkeypatch.setattr(kernel, "_compile", fail)  # the density has its code already
+    done = []
+    with pytest.warns(ProbadWarning, match="run in Python, some hundred times slower than compiled: planted") as told:
+        found = sample_chains(density, NUTS(), meanwhile=lambda: done.append(1), **counts)
+    assert len(told) == 1 and done
+    np.testing.assert_array_equal(found.draws, expected.draws)
+    assert 0.0 < found.seconds < np.inf
+
+
 @pytest.mark.parametrize(("way", "imported"), [("0", False), ("1", True)])
 def test_what_imports_the_compiler(way, imported):
     code = """
