@@ -80,6 +80,7 @@ class LogDensity:
     ctx: int = 0
     gradient: str | Callable = "reverse"
     failure: BaseException | None = None
+    unchanged_by_runs = True  # evaluating leaves it as it is; see `probad.ir.standpoint`
 
     def __init__(
         self, dim: int, *, names: Sequence[str] | None = None, variables: Sequence[Variable] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
 
@@ -35,6 +36,11 @@ def _check_all(density, points):
         check(density, z)
 
 
+def _evaluate_all(density, points):
+    for z in points:
+        density.logp_and_grad(z)
+
+
 def n_traces(density) -> int:
     return len(density._native._compiled.traces)
 
@@ -60,20 +66,335 @@ def test_a_loop_that_depends_on_a_value():
     assert 1 < n_traces(density) < 12
 
 
-def test_too_many_paths_run_on_the_tape_with_one_warning():
+def test_too_many_paths_that_cannot_be_joined_run_on_the_tape_with_one_warning():
     def logp(z):
-        total = 0.0
-        for x in z:
-            total = total - x**2 if x > 0 else total - 0.5 * x**2
-        return total
+        weights = [1.0 if x > 0 else 0.5 for x in z]  # numbers that depend on all answers
+        return -sum(w * x**2 for w, x in zip(weights, z, strict=True))
 
     density = compiled(logp, 8)
     rng = np.random.default_rng(0)
     points = rng.normal(size=(400, 8))
-    with pytest.warns(CompileWarning, match="more than 64 different paths") as issued:
+    with pytest.warns(CompileWarning, match=r"more than 64 different paths.* not joined: together") as issued:
         _check_all(density, points)
     assert n_traces(density) == 64
     assert len(issued) == 1
+
+
+# --- paths that are joined --------------------------------------------------------------------------------------------
+def _branch_in_a_loop(z):
+    s, total = 0.0, 0.0
+    for x in z:
+        if s > 0:
+            s = 0.9 * s + x
+        else:
+            s = 0.5 * s - x
+        total = total - s**2
+    return total
+
+
+def test_a_branch_in_a_long_loop_becomes_one_loop_of_choices():
+    density = compiled(_branch_in_a_loop, 300)
+    by_tape = []
+    evaluate = density._native._compiled.evaluate
+    density._native._compiled.evaluate = lambda z: by_tape.append(1) or evaluate(z)
+    points = np.random.default_rng(0).normal(size=(1000, 300))
+    for z in points:
+        density.logp_and_grad(z)
+    assert len(by_tape) < 60  # new paths, and comparisons
+    assert n_traces(density) == 1
+    by_tape.clear()
+    _check_all(density, points[::50])
+    assert "loop" in density._native._compiled._graphs[0].ops
+
+
+def _helper(z):
+    def step(s, x):
+        if s > 1:
+            return s * 0.5
+        return s + x
+
+    s = z[0]
+    for t in range(len(z)):
+        s = step(s, z[t])
+    return -(s**2)
+
+
+def _nested(z):
+    a, b, log = z[0], z[1], []
+    for x in z:
+        if x > 0:
+            if a > x:
+                a = 0.5 * a
+                log.append(a)
+            elif b > 0:
+                b = b - x
+        else:
+            a, b = b, a + 0.1 * x
+        if a > 3:
+            continue
+        b = np.sin(b) + a * x
+    return -(a**2) - b**2
+
+
+def _early_return(z):
+    s = 0.0
+    for x in z:
+        s = s + x
+        if s > 2:
+            return -s * z[0]
+    return -(s**2)
+
+
+def _while(z):
+    x, n = 1.0 + z[0] ** 2, 0
+    while abs(x) > 1e-3 and n < 30:
+        x = 0.5 * x if x > z[1] else 0.4 * x - 0.01 * z[2]
+        n += 1
+    return -x - n * z[1]
+
+
+def _arrays(z):
+    s = np.zeros(6) * z[0]
+    for t in range(6):
+        if z[t] > 0:
+            s[t] = z[t] * (s[t - 1] if t else 1.0)
+        else:
+            s[t:] = s[t:] + z[t] ** 2
+    return -np.sum(s * s)
+
+
+class State:
+    pass
+
+
+def _attributes(z):
+    state = State()
+    state.s, state.hits = z[0], {"up": 0}
+    for x in z:
+        if x > 0.2:
+            state.s = 0.9 * state.s + x
+            state.hits["up"] += 0
+        else:
+            state.s = state.s - 0.3
+    return -(state.s**2)
+
+
+def _largest(z):
+    best, second = z[0], z[1]
+    for x in z[1:]:
+        if x > best:
+            best, second = x, best
+    return -(best**2) - np.abs(second)
+
+
+@pytest.mark.parametrize("fn", [_helper, _nested, _early_return, _while, _arrays, _attributes, _largest])
+def test_paths_are_joined(fn):
+    density = compiled(fn, 8)
+    _check_all(density, np.random.default_rng(1).normal(size=(1500, 8)))
+    assert not density._native._compiled.why_apart
+    assert density._native._compiled._paths is not None
+
+
+def _hidden_iterator(z):
+    s, numbers = 0.0, iter(z)
+    for x in numbers:
+        s = s + x * next(numbers, 0.0) if x > 0 else s - x
+    return -(s**2)
+
+
+def _iterator_in_c(z):
+    s, numbers = z[0], itertools.cycle([1.0, 2.0, 3.0])
+    for x in z:
+        if x > 0:
+            s = s + next(numbers) * x
+        if s > 0:
+            s = s * 0.5
+    return -(s**2)
+
+
+def _closure_that_counts(z):
+    n = 0
+
+    def count():
+        nonlocal n
+        n += 1
+        return 1.0 / n
+
+    s = 0.0
+    for x in z:
+        if x > 0:
+            s = s + count()
+        s = s + x
+    return -(s**2)
+
+
+def _number_on_the_stack(z):
+    def f(x):
+        return x if x > z[1] else 2 * x
+
+    s = 0.0
+    for x in z:
+        s = s + (1.0 if x > 0 else 2.0) * f(x)
+    return -(s**2)
+
+
+def _value_on_the_stack(z):
+    def f(x):
+        return x if x > z[1] else 2 * x
+
+    s, w = z[0], z[1]
+    for x in z:
+        s = (x if s > 0 else w) + 0.1 * f(s)
+    return -(s**2)
+
+
+def _sum_of_a_generator(z):
+    return -z[0] * sum(1.0 if x > 0 else 2.0 for x in z) - z[1] ** 2
+
+
+def _largest_of_many(z):
+    return -(max(z[0], z[1], z[2], z[3], key=lambda x: x) ** 2) - max(z[4], z[5], z[6]) * min(*z) ** 2
+
+
+def _sorted(z):
+    low, *_, high = sorted(z)
+    return -low * high
+
+
+def _generator_with_a_state(z):
+    def walk():
+        step = 1.0
+        while True:
+            x = yield step
+            step = 0.5 * step if x > 0 else step + 1.0
+
+    s, steps = 0.0, walk()
+    next(steps)
+    for x in z:
+        s = s + steps.send(x) * x
+    return -(s**2)
+
+
+def _flags(z):
+    seen, s = False, 0.0
+    for x in z:
+        seen = seen or bool(x > 0.5)
+        s = s + (x if seen else 0.1 * x)
+    return -(s**2)
+
+
+def _counts(z):
+    n = int(np.sum(z > 0))
+    return -np.sum(z[:n] ** 2) - np.sum(z[z > 0.5])
+
+
+def _factor(z):
+    k = np.eye(3) * (1.0 + z[0] ** 2)
+    for x in z[1:4]:
+        if x > 0:
+            k = np.linalg.cholesky(k @ k.T + 0.1 * np.eye(3))
+        else:
+            k = k + 0.1 * x * np.ones((3, 3))
+    return -np.sum(k**2)
+
+
+def _numbers_and_values(z):
+    s = z[0]
+    for x in z:
+        if s > 1:
+            s = 0.5
+        elif s > 0:
+            s = s - x
+        else:
+            s = x**2
+    return -(s**2) - z[0] ** 2
+
+
+TOTAL = [0.0]
+
+
+def _global_state(z):
+    TOTAL[0] = 0.0
+    s = 0.0
+    for x in z:
+        if x > 0:
+            TOTAL[0] += 1.0
+        s = s + x if x > s else s * 0.5
+    return -(s**2) * (1 + TOTAL[0])
+
+
+HIDING = [_hidden_iterator, _iterator_in_c, _closure_that_counts, _number_on_the_stack, _value_on_the_stack,
+          _sum_of_a_generator, _largest_of_many, _sorted, _generator_with_a_state, _flags, _counts, _factor,
+          _numbers_and_values, _global_state]  # fmt: skip
+
+
+@pytest.mark.parametrize("fn", HIDING)
+def test_joining_is_not_deceived_by_what_it_cannot_see(fn):
+    """Iterators, counters, numbers on the stack, generators: joined or not, each of many calls is right."""
+    density = compiled(fn, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompileWarning)
+        _check_all(density, np.random.default_rng(2).normal(size=(600, 8)))
+
+
+def test_paths_that_were_joined_wrongly_are_parted_and_right(monkeypatch):
+    """If a standpoint does not tell all, the comparisons with the tape find out."""
+    monkeypatch.setattr("probad.ir.standpoint.Observer._is_seen", lambda *_: True)  # planted
+    density = compiled(_number_on_the_stack, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompileWarning)
+        for z in np.random.default_rng(3).normal(size=(600, 8)):
+            density.logp_and_grad(z)
+        assert density._native._compiled.why_apart
+        _check_all(density, np.random.default_rng(4).normal(size=(50, 8)))
+
+
+def test_a_function_that_changes_is_noticed_when_its_paths_are_joined():
+    setting = {"scale": 1.0}
+    density = compiled(lambda z: setting["scale"] * _branch_in_a_loop(z), 20)
+    rng = np.random.default_rng(5)
+    for z in rng.normal(size=(300, 20)):
+        density.logp_and_grad(z)
+    assert n_traces(density) == 1
+    setting["scale"] = 3.0
+    with pytest.raises(StaleTraceError, match="changed since"):
+        _evaluate_all(density, rng.normal(size=(20_000, 20)))
+
+
+def test_infinities_in_a_branch_not_taken_do_not_reach_the_gradient():
+    def logp(z):
+        s = 0.0
+        for x in z:
+            if x > 0:
+                s = s + np.sqrt(x) + np.log(x)
+            else:
+                s = s - x**2
+        return s - np.sum(z**2)
+
+    density = compiled(logp, 10)
+    _check_all(density, np.random.default_rng(6).normal(size=(600, 10)))
+    assert not density._native._compiled.why_apart
+
+
+def test_threads_join_paths_together():
+    density = compiled(_branch_in_a_loop, 60)
+    failures = []
+
+    def run(number):
+        fork = density.fork()
+        rng = np.random.default_rng(number)
+        for z in rng.normal(size=(300, 60)):
+            got, slope = fork.logp_and_grad(z)
+            logp, grad = density._by_tape(z)
+            if not (np.isclose(got, logp, rtol=1e-11) and np.allclose(slope, grad, rtol=1e-10, atol=1e-10)):
+                failures.append(number)
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
 
 
 def test_counts_and_masks_are_conditions():

@@ -24,14 +24,18 @@ from probad.codegen.llvm import compile_module
 from probad.codegen.places import aligned
 from probad.codegen.program import Text, write
 from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
-from probad.ir.capture import capture
+from probad.ir.capture import capture, explore
+from probad.ir.choices import program
 from probad.ir.graph import Graph
+from probad.ir.join import Joined, JoinError
 from probad.ir.passes import prepare, prepare_gradient
 
 FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further thread has its first call compared
 # Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
 CHECK_AFTER, CHECK_RARELY = 30, 500_000
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
+JOIN_FROM = 8  # paths; then they are joined if they can be
+LONGEST_WAIT = 16  # calls by the tape on new paths until they are joined to the others
 LARGEST_ROUNDING = 1e-4  # relative difference that rounding may explain far out, where cancellation makes it large
 
 
@@ -88,6 +92,15 @@ class Context:
         return self.trace.call(self.address, z, value, result)
 
 
+class _Paths:
+    """Paths that are being joined."""
+
+    def __init__(self) -> None:
+        self.joined = Joined()
+        self.alone: tuple[list[Trace], list[Graph]] | None = None  # what there was before, of single paths
+        self.n_missed, self.wait = 0, 1
+
+
 class CompiledDensity:
     """All traces of a log density.
 
@@ -114,27 +127,76 @@ class CompiledDensity:
         self.evaluate, self.start, self.dim, self.gradient = evaluate, start.copy(), len(start), gradient
         self.n_gradient = 0 if gradient == "none" else self.dim
         self._lock = threading.RLock()
-        self.traces: list[Trace] = []
+        self.traces: list[Trace] = []  # another list when other traces replace them
         self.n_checks = 0  # by all threads
         self._warned = False
         self._graphs: list[Graph] = []
+        self._points: list[np.ndarray] = []
+        self._paths: _Paths | None = None
+        self.why_apart = ""  # why paths cannot be joined
         dispatcher()  # compiled first, since later another thread may have the compiler for long
         self.add(start)
 
-    def add(self, z: np.ndarray) -> Trace:
+    def add(self, z: np.ndarray) -> None:
         """Compile the path that the function takes at `z`."""
         with without_collection():
-            graph, _ = capture(self._fn, z)
-            graph = prepare(graph)
-            trace = Trace(prepare_gradient(graph) if self.gradient == "reverse" else graph, apart=True)
-        self.traces.append(trace)
+            graph = prepare(capture(self._fn, z)[0])
+            self.traces.append(self._compiled(graph))
         self._graphs.append(graph)
-        return trace
+        self._points.append(z)
+
+    def _compiled(self, graph: Graph, *, careful: bool = False) -> Trace:
+        is_to_differentiate = self.gradient == "reverse"
+        return Trace(prepare_gradient(graph, careful=careful) if is_to_differentiate else graph, apart=True)
 
     def add_careful(self, number: int) -> None:
         """Compile a path again, so that in derivatives zero times infinity is zero; it comes before the first."""
-        self.traces.append(Trace(prepare_gradient(self._graphs[number], careful=True), apart=True))
+        self.traces.append(self._compiled(self._graphs[number], careful=True))
         self._graphs.append(self._graphs[number])
+
+    def extend(self, z: np.ndarray) -> bool:
+        """Compile a path that no trace takes, alone or joined with the others; returns whether there is new code."""
+        if not self.why_apart and len(self._points) >= JOIN_FROM:
+            try:
+                return self._join(z)
+            except (CaptureError, CompileError) as error:
+                self.part(str(error))
+        if len(self.traces) >= MAX_TRACES:
+            return False
+        self.add(z)
+        return True
+
+    def _join(self, z: np.ndarray) -> bool:
+        """Join a path with the others; they are compiled as one program once enough new ones have been met."""
+        if self._paths is None:
+            paths = _Paths()
+            for point in self._points:
+                paths.joined.learn(*explore(self._fn, point))
+            self._paths = paths
+        paths = self._paths
+        paths.joined.learn(*explore(self._fn, z))
+        paths.n_missed += 1
+        if paths.n_missed < paths.wait:
+            return False
+        paths.n_missed, paths.wait = 0, min(2 * paths.wait, LONGEST_WAIT)
+        with without_collection():
+            graph = prepare(program(paths.joined))
+            trace = self._compiled(graph)
+        if trace.text.host:
+            raise JoinError("some operations are carried out by Python")
+        if paths.alone is None:
+            paths.alone = self.traces, self._graphs
+        self.traces, self._graphs = [trace], [graph]
+        self.n_checks = 0  # the program is new: look closely
+        return True
+
+    def part(self, why: str) -> bool:
+        """Go back to single paths, and join no more; returns whether paths were joined."""
+        was_joined = self._paths is not None and self._paths.alone is not None
+        if was_joined:
+            self.traces, self._graphs = self._paths.alone
+        self.why_apart, self._paths = why, None
+        return was_joined
 
     def worker(self) -> Worker:
         """An evaluator for one thread."""
@@ -160,6 +222,7 @@ class Worker:
     def __init__(self, compiled: CompiledDensity):
         self._compiled = compiled
         self.failure: BaseException | None = None
+        self._traces: list[Trace] = []
         self._contexts: list[Context] = []
         self._table = Table(self._ask)
         self.address, self.ctx = dispatcher(), self._table.address
@@ -178,6 +241,11 @@ class Worker:
     def _adopt(self) -> None:
         """Take over the traces that other threads have made."""
         traces = self._compiled.traces
+        if traces is not self._traces:
+            self._traces = traces
+            self._contexts.clear()
+            self._careful.clear()
+            self._table.clear()
         while len(self._contexts) < len(traces):
             context = traces[len(self._contexts)].context()
             self._contexts.append(context)
@@ -198,7 +266,7 @@ class Worker:
             with self._compiled._lock:
                 self._adopt()
                 status, number = self._native(z, value, result)
-                if status == MISS and len(self._compiled.traces) < MAX_TRACES and self._extend(point):
+                if status == MISS and self._extend(point):
                     status, number = self._native(z, value, result)
         if status == CARE and self._compiled.gradient == "reverse" and number not in self._careful:
             self._careful.add(number)
@@ -210,8 +278,7 @@ class Worker:
             return self._by_tape(point, value, result)
         if status == FATAL:
             raise self._contexts[number].failed.pop()
-        self._check(point, status, value, result)
-        return status
+        return self._check(point, status, value, result)
 
     def _native(self, z: int, value: int, result: int) -> tuple[int, int]:
         """The status of the first trace that fits, and its number; a careful one is preferred by a call for care."""
@@ -226,19 +293,20 @@ class Worker:
 
     def _extend(self, point: np.ndarray) -> bool:
         """Make a trace for a new path; False if that cannot be done."""
+        compiled = self._compiled
         try:
-            self._compiled.add(point)
+            is_new = compiled.extend(point)
         except (CaptureError, CompileError, ConversionError) as error:
-            self._compiled.warn(f"Some paths through the log density run without compiled code: {error}")
+            compiled.warn(f"Some paths through the log density run without compiled code: {error}")
             return False
-        if len(self._compiled.traces) == MAX_TRACES:
-            self._compiled.warn(
+        if len(compiled.traces) == MAX_TRACES:
+            compiled.warn(
                 f"The log density takes more than {MAX_TRACES} different paths, by conditions on latent values; new "
                 "ones run without compiled code, about a thousand times slower. np.where(condition, a, b) needs no "
-                "path of its own."
+                f"path of its own. The paths were not joined: {compiled.why_apart}."
             )
         self._adopt()
-        return True
+        return is_new
 
     def _by_tape(self, point: np.ndarray, value: int, result: int) -> int:
         logp, grad = self._compiled.evaluate(point)
@@ -246,8 +314,8 @@ class Worker:
         _array(result, self._compiled.n_gradient)[:] = grad
         return OK if np.isfinite(logp) and np.isfinite(grad).all() else NOT_FINITE
 
-    def _check(self, point: np.ndarray, status: int, value: int, result: int) -> None:
-        """Compare with the tape, and say when to do it next."""
+    def _check(self, point: np.ndarray, status: int, value: int, result: int) -> int:
+        """Compare with the tape, and say when to do it next; returns the status of the answer that counts."""
         self._compiled.n_checks += 1
         n = self._compiled.n_checks
         later = min(CHECK_AFTER * 4 ** max(0, n - FIRST_CHECKS), CHECK_RARELY)
@@ -255,15 +323,23 @@ class Worker:
         n_gradient = self._compiled.n_gradient
         difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, n_gradient))
         if difference is None:
-            return
+            return status
         what, compiled, tape, size = difference
-        if np.isfinite([compiled, tape]).all() and abs(compiled - tape) > LARGEST_ROUNDING * size:
-            raise _stale(what, compiled, tape, point)
-        # far out rounding sets two right programs apart, or leaves one without a number: has the function changed?
-        start, number, slope = self._compiled.start.copy(), np.empty(1), np.empty(n_gradient)
+        if self._agrees_at_start():  # then the function is what it was
+            if not np.isfinite([compiled, tape]).all() or abs(compiled - tape) <= LARGEST_ROUNDING * size:
+                return status  # far out rounding sets two right programs apart, or leaves one without a number
+            with self._compiled._lock:
+                if self._compiled.part("they went on in different ways from where they had met"):
+                    self._adopt()
+                    self._table.check_after(1)
+                    return self._by_tape(point, value, result)
+        raise _stale(what, compiled, tape, point)
+
+    def _agrees_at_start(self) -> bool:
+        """Whether code and tape agree where the first trace was made."""
+        start, number, slope = self._compiled.start.copy(), np.empty(1), np.empty(self._compiled.n_gradient)
         status, _ = self._native(start.ctypes.data, number.ctypes.data, slope.ctypes.data)
-        if status not in (OK, NOT_FINITE) or self._difference(start, status, float(number[0]), slope) is not None:
-            raise _stale(what, compiled, tape, point)
+        return status in (OK, NOT_FINITE) and self._difference(start, status, float(number[0]), slope) is None
 
     def _difference(
         self, point: np.ndarray, status: int, got: float, slope: np.ndarray

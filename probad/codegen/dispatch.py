@@ -118,6 +118,11 @@ class Table:
         self._memory[FIRST + 2 * n : FIRST + 2 * n + 2] = address, context
         self._memory[N_TRACES] = n + 1
 
+    def clear(self) -> None:
+        """Take all traces out."""
+        self._memory[N_TRACES] = 0
+        self._kept.clear()
+
     def check_after(self, n_calls: int) -> None:
         """Ask Python at the `n_calls`-th call from now on."""
         self._memory[COUNTDOWN] = n_calls

@@ -22,6 +22,7 @@ from probad.ad.functions import as_operand
 from probad.ad.kinds import CONSTANTS, OPERATIONS, Elementwise
 from probad.errors import CaptureError, LeakedValueError
 from probad.ir.graph import NO_PARAMS, PULL, Graph, Guard
+from probad.ir.standpoint import Observer, Question
 from probad.tree import flatten
 
 STOP, CALL = "stop", "call"  # a value that derivatives do not pass; a call with derivative rules of its own
@@ -44,15 +45,25 @@ class CaptureTrace(Trace):
     settles : bool
         Whether a choice between scalars by a plain condition is settled. In a loop over data it may turn out otherwise
         the next time, and all iterations must look the same.
+    observer : Observer or None
+        Notes where the function stands at each of its questions.
     """
 
-    __slots__ = ("calls", "graph", "held", "settles", "write")
+    __slots__ = ("calls", "graph", "held", "observer", "settles", "write")
     differentiates = False
     answers = True
     captures = True
 
-    def __init__(self, graph: Graph | None = None, *, calls: bool = True, settles: bool = False):
+    def __init__(
+        self,
+        graph: Graph | None = None,
+        *,
+        calls: bool = True,
+        settles: bool = False,
+        observer: Observer | None = None,
+    ):
         super().__init__()
+        self.observer = observer
         self.graph = Graph() if graph is None else graph
         self.calls, self.settles = calls, settles
         self.held: list = []
@@ -197,7 +208,10 @@ class CaptureTrace(Trace):
     def _asked(self, number: int, what: str):
         value = self.graph.value(number)
         if number >= 0:
-            self.graph.guards.append(Guard(number, value, _where_asked()))
+            where = _where_asked()
+            self.graph.guards.append(Guard(number, value, where))
+            if self.observer is not None:
+                self.observer.note(self, number, value, where, sys._getframe(1))
         return value
 
 
@@ -258,7 +272,18 @@ def capture(fn: Callable, *args: Any) -> tuple[Graph, Callable]:
     CaptureError
         If the result is not made of numbers.
     """
-    with CaptureTrace() as trace, np.errstate(all="ignore"):
+    return _run(CaptureTrace(), fn, args)
+
+
+def explore(fn: Callable, *args: Any) -> tuple[Graph, list[Question]]:
+    """As `capture`, with where the function stood at each of its questions: one path, to be joined with others."""
+    observer = Observer(_run.__code__)
+    graph, _ = _run(CaptureTrace(observer=observer), fn, args)
+    return graph, observer.questions
+
+
+def _run(new_trace: CaptureTrace, fn: Callable, args: tuple) -> tuple[Graph, Callable]:
+    with new_trace as trace, np.errstate(all="ignore"):
         leaves, rebuild_args = flatten(args)
         boxed = [trace.input(np.array(leaf, dtype=float)[()]) for leaf in leaves]
         out = fn(*rebuild_args(boxed))

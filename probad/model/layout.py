@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -90,6 +90,8 @@ class SiteInfo:
 @dataclass
 class Layout:
     """The sites of a model in order, and where its latent variables are in the unconstrained vector."""
+
+    unchanged_by_runs: ClassVar = True
 
     sites: dict[str, SiteInfo] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)

@@ -26,6 +26,8 @@ class Model:
     become sites of the caller, and it returns what the function returns.
     """
 
+    unchanged_by_runs = True
+
     def __init__(self, function: Callable) -> None:
         if not callable(function) or isinstance(function, type):
             raise ModelError(f"@pb.model decorates a function; got {function!r}.")
@@ -128,6 +130,8 @@ class BoundModel:
     sites : list of SiteInfo
         In the order of their declaration.
     """
+
+    unchanged_by_runs = True
 
     def __init__(self, fn: Model, bound: inspect.BoundArguments, coords: dict[str, np.ndarray]) -> None:
         self.fn = fn
