@@ -190,7 +190,7 @@ def _largest(z):
 @pytest.mark.parametrize("fn", [_helper, _nested, _early_return, _while, _arrays, _attributes, _largest])
 def test_paths_are_joined(fn):
     density = compiled(fn, 8)
-    _check_all(density, np.random.default_rng(1).normal(size=(1500, 8)))
+    _check_all(density, np.random.default_rng(1).normal(size=(600, 8)))
     assert not density._native._compiled.why_apart
     assert density._native._compiled._paths is not None
 
@@ -329,8 +329,9 @@ HIDING = [_hidden_iterator, _iterator_in_c, _closure_that_counts, _number_on_the
 
 
 @pytest.mark.parametrize("fn", HIDING)
-def test_joining_is_not_deceived_by_what_it_cannot_see(fn):
+def test_joining_is_not_deceived_by_what_it_cannot_see(fn, monkeypatch):
     """Iterators, counters, numbers on the stack, generators: joined or not, each of many calls is right."""
+    monkeypatch.setattr("probad.codegen.compiled.MAX_TRACES", 12)  # the rest by the tape, which is quicker here
     density = compiled(fn, 8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CompileWarning)
@@ -340,6 +341,7 @@ def test_joining_is_not_deceived_by_what_it_cannot_see(fn):
 def test_paths_that_were_joined_wrongly_are_parted_and_right(monkeypatch):
     """If a standpoint does not tell all, the comparisons with the tape find out."""
     monkeypatch.setattr("probad.ir.standpoint.Observer._is_seen", lambda *_: True)  # planted
+    monkeypatch.setattr("probad.codegen.compiled.MAX_TRACES", 12)
     density = compiled(_number_on_the_stack, 8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CompileWarning)
@@ -373,6 +375,27 @@ def test_infinities_in_a_branch_not_taken_do_not_reach_the_gradient():
 
     density = compiled(logp, 10)
     _check_all(density, np.random.default_rng(6).normal(size=(600, 10)))
+    assert not density._native._compiled.why_apart
+
+
+def test_paths_of_which_one_costs_little_are_joined_last():
+    """Both ways at once would be dear: single paths, as long as there is room for more."""
+    x = np.random.default_rng(7).normal(size=(400, 3))
+
+    def logp(z):
+        total = -np.sum(z**2)
+        for k in range(3):
+            if z[k] > 0:
+                total = total - np.sum(np.tanh(x @ z[:3]) ** (k + 2))
+            else:
+                total = total - np.sum(np.exp(-((x @ z[:3]) ** 2)) * z[k])
+        for v in z[3:]:
+            total = total - v if v > 0 else total - 0.5 * v
+        return total
+
+    density = compiled(logp, 6)
+    points = np.random.default_rng(8).normal(size=(300, 6))
+    _check_all(density, points)
     assert not density._native._compiled.why_apart
 
 

@@ -162,7 +162,10 @@ def _setitem(self, index, value):
 def _iter(self):
     if not self.shape:
         raise TypeError("iteration over a traced scalar")
-    return (self[i] for i in range(self.shape[0]))
+    elements = (self[i] for i in range(self.shape[0]))
+    if self.owner.captures:
+        self.owner.note_iterator(elements)
+    return elements
 
 
 def _len(self):

@@ -34,7 +34,9 @@ FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further th
 # Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
 CHECK_AFTER, CHECK_RARELY = 30, 500_000
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
-JOIN_FROM = 8  # paths; then they are joined if they can be
+# Paths are joined from this many on; if the program is more than a few times as much work as one path, only when there
+# may be no more of them.
+JOIN_FROM, DEAR = 8, 3.0
 LONGEST_WAIT = 16  # calls by the tape on new paths until they are joined to the others
 LARGEST_ROUNDING = 1e-4  # relative difference that rounding may explain far out, where cancellation makes it large
 
@@ -158,7 +160,8 @@ class CompiledDensity:
         """Compile a path that no trace takes, alone or joined with the others; returns whether there is new code."""
         if not self.why_apart and len(self._points) >= JOIN_FROM:
             try:
-                return self._join(z)
+                if (is_new := self._join(z)) is not None:
+                    return is_new
             except (CaptureError, CompileError) as error:
                 self.part(str(error))
         if len(self.traces) >= MAX_TRACES:
@@ -166,8 +169,11 @@ class CompiledDensity:
         self.add(z)
         return True
 
-    def _join(self, z: np.ndarray) -> bool:
-        """Join a path with the others; they are compiled as one program once enough new ones have been met."""
+    def _join(self, z: np.ndarray) -> bool | None:
+        """Join a path with the others; they are compiled as one program once enough new ones have been met.
+
+        Returns whether there is a new program, None if single paths are still better.
+        """
         if self._paths is None:
             paths = _Paths()
             for point in self._points:
@@ -175,6 +181,9 @@ class CompiledDensity:
             self._paths = paths
         paths = self._paths
         paths.joined.learn(*explore(self._fn, z))
+        is_dear = paths.joined.total > DEAR * paths.joined.longest
+        if paths.alone is None and is_dear and len(self.traces) < MAX_TRACES:
+            return None
         paths.n_missed += 1
         if paths.n_missed < paths.wait:
             return False
@@ -299,7 +308,7 @@ class Worker:
         except (CaptureError, CompileError, ConversionError) as error:
             compiled.warn(f"Some paths through the log density run without compiled code: {error}")
             return False
-        if len(compiled.traces) == MAX_TRACES:
+        if len(compiled.traces) >= MAX_TRACES and compiled.why_apart:
             compiled.warn(
                 f"The log density takes more than {MAX_TRACES} different paths, by conditions on latent values; new "
                 "ones run without compiled code, about a thousand times slower. np.where(condition, a, b) needs no "

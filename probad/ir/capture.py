@@ -9,6 +9,7 @@ wherever all guards hold.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -177,6 +178,11 @@ class CaptureTrace(Trace):
             return None
         y = value[index]
         return Box(y, self, self.graph.add("index", (x.node,), {"index": index}, y))
+
+    def note_iterator(self, elements) -> None:
+        """Somebody goes through the elements of an array: by a generator, which is seen nowhere else."""
+        if self.observer is not None:
+            self.observer.iterators.append(weakref.ref(elements))
 
     def _unstopped(self, number: int) -> int:
         """The operand of a piecewise constant operation: that no derivative passes goes without saying."""

@@ -90,10 +90,11 @@ class Writer:
     @staticmethod
     def n_common(point: Standpoint) -> int:
         """How many operations the two blocks after a yes and a no have in common at their ends."""
-        if set(point.blocks) != {True, False} or len({block.end for block in point.blocks.values()}) > 1:
+        blocks = point.blocks
+        if len(blocks) != 2 or type(next(iter(blocks))) is not bool or len({b.end for b in blocks.values()}) > 1:
             return 0
         n = 0
-        for one, other in zip(*(reversed(block.ops) for block in point.blocks.values()), strict=False):
+        for one, other in zip(*(reversed(block.ops) for block in blocks.values()), strict=False):
             if one[:3] != other[:3] or len(one) != len(other):
                 break
             n += 1

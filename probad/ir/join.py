@@ -68,13 +68,13 @@ class Joined:
     ----------
     standpoints : dict of bytes to Standpoint
         By their keys; those of paths, `START` and `END`.
-    longest, n_nodes : int
-        Of the longest path, and of all blocks.
+    longest, total : int
+        The work of the longest path, and that of all blocks: numbers that are computed.
     """
 
     def __init__(self) -> None:
         self.standpoints: dict[bytes, Standpoint] = {}
-        self.longest = self.n_nodes = 0
+        self.longest = self.total = 0
         self.constants = Graph()  # that numbers the constants of all paths
 
     def learn(self, graph: Graph, questions: list[Question]) -> bool:
@@ -87,7 +87,8 @@ class Joined:
         """
         if not questions:
             raise JoinError("a path without questions has no others")
-        self.longest = max(self.longest, len(graph))
+        work = [np.size(value) for value in graph.values]
+        self.longest = max(self.longest, sum(work))
         starts = [0, *(q.n_nodes for q in questions)]
         ends = [*(q.n_nodes for q in questions), len(graph)]
         keys = [START, *(q.key for q in questions), END]
@@ -104,11 +105,11 @@ class Joined:
                 here.blocks[answers[k]] = block
                 here.params[answers[k]] = (graph.params[start:end], graph.values[start:end])
                 self._standpoint(keys[k + 1], after).entries.append((keys[k], answers[k]))
-                self.n_nodes += end - start
+                self.total += sum(work[start:end])
             elif known != block:
                 where = here.where or "the start"
                 raise JoinError(f"what follows the question at {where} depends on more than can be seen there")
-        if self.n_nodes > LONGEST * max(self.longest, 100):
+        if self.total > LONGEST * max(self.longest, 100):
             raise JoinError("together the paths are too long")
         return is_new
 

@@ -25,7 +25,7 @@ from types import CodeType, FrameType
 
 import numpy as np
 
-from probad.ad.box import Box
+from probad.ad.array import Box
 from probad.ir.graph import SMALL
 from probad.ir.stack import loops_around, stack_at
 
@@ -39,6 +39,7 @@ CONTAINERS = (list, tuple, deque, dict, set, frozenset)
 ITERATORS = frozenset(map(type, (iter([]), iter(()), iter(range(0)), iter(""), enumerate(()), zip(), reversed([]),
                                  map(len, ()), iter({}), iter({}.values()), iter({}.items()))))  # fmt: skip
 POINTER = 8  # bytes
+ELEMENTS = next(c for c in Box.__iter__.__code__.co_consts if type(c) is CodeType)  # of the generator of elements
 GENERATOR = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 ITERATES = ("FOR_ITER", "SEND", "YIELD_FROM")
 
@@ -82,6 +83,7 @@ class Observer:
     def __init__(self, root: CodeType):
         self.root = root
         self.questions: list[Question] = []
+        self.iterators: list = []  # weak references to generators of elements, which lie on stacks
         self._calls: dict[int, _Call] = {}
         self._keys: set[bytes] = set()
         self._history = b""
@@ -100,6 +102,9 @@ class Observer:
                 walk.frame(f)
         except RecursionError:
             is_seen = False
+        self.iterators = [r for r in self.iterators if r() is not None and r().gi_frame is not None]
+        for reference in self.iterators:
+            walk.elements(reference())
         n_nodes, live = len(trace.graph), tuple(walk.live)
         if not is_seen or walk.is_hidden:
             walk.parts.append(self._history)
@@ -298,10 +303,18 @@ class Walk:
             self.all(x.ravel())
         elif kind in ITERATORS:
             self.all(x.__reduce__())
+        elif kind is types.GeneratorType and x.gi_code is ELEMENTS:
+            self.elements(x)
         else:
             self.container(x)
             if kind not in CONTAINERS:
                 self.attributes(x, kind)
+
+    def elements(self, generator) -> None:
+        """Where a generator of the elements of a traced array is."""
+        if generator.gi_frame is not None:
+            self.parts.append(generator.gi_frame.f_locals.get("i", -1))
+            self.value(generator.gi_frame.f_locals["self"])
 
     def container(self, x) -> None:
         """The elements of a container, also of one of a class derived from it."""
