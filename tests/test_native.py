@@ -12,6 +12,7 @@ from scipy.special import expit
 
 import probad as pb
 from probad import density as seam
+from probad.codegen.compiled import JOIN_FROM
 from probad.errors import CompileWarning, StaleTraceError
 
 
@@ -378,8 +379,9 @@ def test_infinities_in_a_branch_not_taken_do_not_reach_the_gradient():
     assert not density._native._compiled.why_apart
 
 
-def test_paths_of_which_one_costs_little_are_joined_last():
+def test_paths_of_which_one_costs_little_are_joined_last(monkeypatch):
     """Both ways at once would be dear: single paths, as long as there is room for more."""
+    monkeypatch.setattr("probad.codegen.compiled.MAX_TRACES", 16)
     x = np.random.default_rng(7).normal(size=(400, 3))
 
     def logp(z):
@@ -395,8 +397,10 @@ def test_paths_of_which_one_costs_little_are_joined_last():
 
     density = compiled(logp, 6)
     points = np.random.default_rng(8).normal(size=(300, 6))
+    _check_all(density, points[:12])
+    assert n_traces(density) > JOIN_FROM
     _check_all(density, points)
-    assert not density._native._compiled.why_apart
+    assert n_traces(density) == 1
 
 
 def test_threads_join_paths_together():

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import math
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -30,9 +32,10 @@ from probad.ir.graph import Graph
 from probad.ir.join import Joined, JoinError
 from probad.ir.passes import prepare, prepare_gradient
 
-FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further thread has its first call compared
+FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further thread has its first call compared, too
 # Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
 CHECK_AFTER, CHECK_RARELY = 30, 500_000
+JUST_NOW = 0.05  # seconds after a comparison in which a further thread needs none at its first call
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
 # Paths are joined from this many on; if the program is more than a few times as much work as one path, only when there
 # may be no more of them.
@@ -131,6 +134,7 @@ class CompiledDensity:
         self._lock = threading.RLock()
         self.traces: list[Trace] = []  # another list when other traces replace them
         self.n_checks = 0  # by all threads
+        self.checked_at = -math.inf  # by `time.perf_counter`
         self._warned = False
         self._graphs: list[Graph] = []
         self._points: list[np.ndarray] = []
@@ -239,7 +243,8 @@ class Worker:
         self._random = np.random.default_rng(0)
         self._careful: set[int] = set()
         self._adopt()
-        self._table.check_after(1)
+        is_checked = compiled.n_checks > FIRST_CHECKS and time.perf_counter() < compiled.checked_at + JUST_NOW
+        self._table.check_after(self._calls_until_check() if is_checked else 1)
 
     def logp_and_grad(self, z: np.ndarray) -> tuple[int, float, np.ndarray]:
         """Status, log density and gradient at a contiguous vector."""
@@ -326,9 +331,8 @@ class Worker:
     def _check(self, point: np.ndarray, status: int, value: int, result: int) -> int:
         """Compare with the tape, and say when to do it next; returns the status of the answer that counts."""
         self._compiled.n_checks += 1
-        n = self._compiled.n_checks
-        later = min(CHECK_AFTER * 4 ** max(0, n - FIRST_CHECKS), CHECK_RARELY)
-        self._table.check_after(1 if n < FIRST_CHECKS else int(self._random.integers(1, 2 * later)))
+        self._compiled.checked_at = time.perf_counter()
+        self._table.check_after(self._calls_until_check())
         n_gradient = self._compiled.n_gradient
         difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, n_gradient))
         if difference is None:
@@ -343,6 +347,14 @@ class Worker:
                     self._table.check_after(1)
                     return self._by_tape(point, value, result)
         raise _stale(what, compiled, tape, point)
+
+    def _calls_until_check(self) -> int:
+        """After how many calls to compare again."""
+        n = self._compiled.n_checks
+        if n < FIRST_CHECKS:
+            return 1
+        later = min(CHECK_AFTER * 4 ** max(0, n - FIRST_CHECKS), CHECK_RARELY)
+        return int(self._random.integers(1, 2 * later))
 
     def _agrees_at_start(self) -> bool:
         """Whether code and tape agree where the first trace was made."""

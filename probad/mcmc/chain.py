@@ -226,7 +226,7 @@ class Chain:
 
     def _advance(self, run: CompiledRun | PythonRun, deadline: float) -> bool:
         """Run chunks of iterations until the deadline; False if stopped in the midst of one."""
-        n = 1
+        n = run.n_first
         while (before := run.done) < self.goal:
             start = time.perf_counter()
             status = run.advance(min(n, self.goal - before))

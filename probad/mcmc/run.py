@@ -110,6 +110,8 @@ class CompiledRun:
     space : Workspace
     """
 
+    n_first = 8  # iterations of a first call, which tells how many there is time for; others see how far it has come
+
     def __init__(self, kernels: Kernels, density, space: Workspace):
         self._space, self._kernels, self._dim = space, kernels, space.rows.shape[1]
         self._callback = None if density.address else _callback(density, space)
@@ -152,6 +154,8 @@ class CompiledRun:
 
 class PythonRun:
     """The kernels as Python functions, on lists that hold the numbers of a workspace; see `CompiledRun`."""
+
+    n_first = 1
 
     def __init__(self, density, space: Workspace):
         self._space, self._memory = space, space.to_lists()
