@@ -379,25 +379,31 @@ def test_infinities_in_a_branch_not_taken_do_not_reach_the_gradient():
     assert not density._native._compiled.why_apart
 
 
-def test_paths_of_which_one_costs_little_are_joined_last(monkeypatch):
-    """Both ways at once would be dear: single paths, as long as there is room for more."""
+def test_paths_that_are_dear_together_are_joined_when_there_may_be_no_more_of_them(monkeypatch):
+    """Of six ways one is taken; all of them at once would be six times the work."""
     monkeypatch.setattr("probad.codegen.compiled.MAX_TRACES", 16)
-    x = np.random.default_rng(7).normal(size=(400, 3))
+    x = np.random.default_rng(7).normal(size=400)
 
     def logp(z):
-        total = -np.sum(z**2)
-        for k in range(3):
-            if z[k] > 0:
-                total = total - np.sum(np.tanh(x @ z[:3]) ** (k + 2))
-            else:
-                total = total - np.sum(np.exp(-((x @ z[:3]) ** 2)) * z[k])
-        for v in z[3:]:
+        if z[0] < -1:
+            total = np.sum(np.tanh(x * z[1]))
+        elif z[0] < -0.5:
+            total = np.sum(np.sin(x * z[1]))
+        elif z[0] < 0:
+            total = np.sum(np.exp(-((x * z[1]) ** 2)))
+        elif z[0] < 0.5:
+            total = np.sum(np.cos(x * z[1]))
+        elif z[0] < 1:
+            total = np.sum(np.arctan(x * z[1]))
+        else:
+            total = np.sum(np.log1p((x * z[1]) ** 2))
+        for v in z[2:]:
             total = total - v if v > 0 else total - 0.5 * v
-        return total
+        return -total - np.sum(z**2)
 
     density = compiled(logp, 6)
     points = np.random.default_rng(8).normal(size=(300, 6))
-    _check_all(density, points[:12])
+    _check_all(density, points[:14])
     assert n_traces(density) > JOIN_FROM
     _check_all(density, points)
     assert n_traces(density) == 1

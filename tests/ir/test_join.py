@@ -53,9 +53,9 @@ def compare(seed: int, n: int) -> tuple[bool, int]:
 
 
 def test_random_programs():
-    found = [compare(seed, 40) for seed in range(24)]
-    assert sum(was_joined for was_joined, _ in found) >= 14
-    assert sum(n for _, n in found) >= 250
+    found = [compare(seed, 40) for seed in range(16)]
+    assert sum(was_joined for was_joined, _ in found) >= 10
+    assert sum(n for _, n in found) >= 200
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+from probad.codegen.kernel import compile_kernel
 from probad.density import LogDensity
 from probad.mcmc import HMC, MAMS, NUTS, Choice, estimates, sample_chains
 from probad.mcmc import workspace as w
@@ -52,9 +53,14 @@ def estimated(draws, gradients):
     n, dim = draws.shape
     space = NUTS(metric="low-rank").allocate(dim, draws=1, warmup=n, random=stream(0, 0))
     space.draws[:n], space.gradients[:n] = draws, gradients
-    rows, scalars, counts, _, _, metric, d, g, _, work = memory = space.to_lists()
-    estimates.renew_metric(rows, scalars, counts, metric, d, g, work, 0, n, dim)
-    space.take_back(*memory)
+    kinds = ("floats", "floats", "ints", "floats", "floats", "floats", "floats", "int", "int", "int")
+    if n * dim < 2000:  # by Python as well as by machine code
+        rows, scalars, counts, _, _, metric, d, g, _, work = memory = space.to_lists()
+        estimates.renew_metric(rows, scalars, counts, metric, d, g, work, 0, n, dim)
+        space.take_back(*memory)
+    else:
+        rows, scalars, counts, _, _, metric, d, g, _, work = space.arrays()
+        compile_kernel(estimates.renew_metric, *kinds)(rows, scalars, counts, metric, d, g, work, 0, n, dim)
     return space
 
 
