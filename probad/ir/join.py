@@ -76,6 +76,7 @@ class Joined:
         self.standpoints: dict[bytes, Standpoint] = {}
         self.longest = self.total = 0
         self.constants = Graph()  # that numbers the constants of all paths
+        self._held: dict[int, object] = {}
 
     def learn(self, graph: Graph, questions: list[Question]) -> bool:
         """Add a path; returns whether there was anything new in it.
@@ -87,6 +88,7 @@ class Joined:
         """
         if not questions:
             raise JoinError("a path without questions has no others")
+        self._held.update(questions[0].told_by_identity)
         work = [np.size(value) for value in graph.values]
         self.longest = max(self.longest, sum(work))
         starts = [0, *(q.n_nodes for q in questions)]

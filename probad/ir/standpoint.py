@@ -61,6 +61,8 @@ class Question:
         The nodes that can be reached from there, in order.
     n_nodes : int
         How many nodes the graph had.
+    told_by_identity : dict
+        Objects of which the key has the identity, which is theirs as long as they live.
     """
 
     node: int
@@ -69,6 +71,7 @@ class Question:
     key: bytes
     live: tuple[int, ...]
     n_nodes: int
+    told_by_identity: dict[int, object]
 
 
 class Observer:
@@ -84,6 +87,7 @@ class Observer:
         self.root = root
         self.questions: list[Question] = []
         self.iterators: list = []  # weak references to generators of elements, which lie on stacks
+        self._known = Known()
         self._calls: dict[int, _Call] = {}
         self._keys: set[bytes] = set()
         self._history = b""
@@ -92,8 +96,8 @@ class Observer:
     def note(self, trace, node: int, answer, where: str, frame: FrameType) -> None:
         """A question is asked in `frame`, or in what it has called."""
         frames, inner = self._frames(frame)
-        walk = Walk(trace)
-        walk.parts += [(id(f.f_code), f.f_lasti) for f in (*frames, *inner)]
+        walk = Walk(trace, self._known)
+        walk.parts += [(self._known.identity(f.f_code), f.f_lasti) for f in (*frames, *inner)]
         walk.parts += self._passes(frames)
         n_anchored = self._anchored(frames)
         is_seen = self._is_seen(frames, n_anchored)
@@ -117,7 +121,7 @@ class Observer:
         self._keys.add(key)
         answer = answer.item() if np.ndim(answer) == 0 else (answer.dtype.str, answer.shape, answer.tobytes())
         self._history = hashlib.blake2b(key + repr(answer).encode(), digest_size=16).digest()
-        self.questions.append(Question(node, answer, where, key, live, n_nodes))
+        self.questions.append(Question(node, answer, where, key, live, n_nodes, self._known.held))
 
     def _frames(self, frame: FrameType) -> tuple[list[FrameType], list[FrameType]]:
         """The frames from the root to the user's code, and those of the engine that have been called from there."""
@@ -208,6 +212,28 @@ class _Call:
         return max(self._visits.get(loop, {}).values(), default=0)
 
 
+class Known:
+    """What stays the same during a run: identities of objects, and contents of arrays that cannot be written to."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, object] = {}
+        self._contents: dict[int, tuple[np.ndarray, bytes]] = {}
+
+    def identity(self, x) -> int:
+        """Of an object, which is kept."""
+        self.held[id(x)] = x
+        return id(x)
+
+    def content(self, x: np.ndarray) -> bytes:
+        """A short name for the numbers in an array."""
+        if id(x) in self._contents:
+            return self._contents[id(x)][1]
+        name = x.tobytes() if x.nbytes <= SMALL else hashlib.blake2b(x.tobytes(), digest_size=16).digest()
+        if x.nbytes > SMALL and x.flags.owndata and not x.flags.writeable:
+            self._contents[id(x)] = x, name
+        return name
+
+
 class Walk:
     """What can be reached from local variables: a list of parts that describes it, and the traced values in it.
 
@@ -215,6 +241,7 @@ class Walk:
     ----------
     trace : CaptureTrace
         Whose values are told from the rest.
+    known : Known
 
     Attributes
     ----------
@@ -222,8 +249,8 @@ class Walk:
         Whether something keeps state that cannot be seen.
     """
 
-    def __init__(self, trace):
-        self.trace = trace
+    def __init__(self, trace, known: Known):
+        self.trace, self.known = trace, known
         self.is_hidden = False
         self.parts: list = []
         self.live: list[int] = []
@@ -233,7 +260,7 @@ class Walk:
 
     def frame(self, frame: FrameType) -> None:
         """The local variables of a call, and the global ones that it may read."""
-        self.parts.append(id(frame.f_code))
+        self.parts.append(self.known.identity(frame.f_code))
         for name, value in sorted(frame.f_locals.items()):
             self.parts.append(name)
             self.value(value)
@@ -253,10 +280,9 @@ class Walk:
         elif kind in PLAIN or isinstance(x, np.generic):
             self.parts.append((kind.__name__, repr(x)))
         elif kind is np.ndarray and x.dtype.kind != "O":
-            content = x.tobytes() if x.nbytes <= SMALL else id(x)
-            self.parts.append((x.shape, x.dtype.str, content))
+            self.parts.append((x.shape, x.dtype.str, self.known.content(x)))
         elif isinstance(x, BY_IDENTITY) or getattr(kind, "unchanged_by_runs", False):
-            self.parts.append(id(x))
+            self.parts.append(self.known.identity(x))
         elif id(x) in self._seen:
             self.parts.append(("again", self._seen[id(x)]))
         else:
@@ -288,7 +314,7 @@ class Walk:
     def composed(self, x, kind: type) -> None:
         """What an object is made of."""
         if kind is types.FunctionType:
-            self.parts.append(id(x.__code__))
+            self.parts.append(self.known.identity(x.__code__))
             self.all(cell.cell_contents for cell in x.__closure__ or () if cell != _EMPTY)
             self.all(x.__defaults__ or ())
             self.value(x.__kwdefaults__)
@@ -336,7 +362,7 @@ class Walk:
         has_dict = hasattr(x, "__dict__")
         if not (has_dict or slots) or kind.__basicsize__ > base + POINTER * (len(slots) + 2):
             self.is_hidden = True
-        self.parts.append(id(kind))
+        self.parts.append(self.known.identity(kind))
         if has_dict:
             self.parts.append(len(vars(x)))
             for name, value in vars(x).items():
@@ -361,7 +387,7 @@ def _is_internal(frame: FrameType) -> bool:
 
 def fingerprint(x) -> bytes:
     """A short name for a plain object by all that it is made of."""
-    walk = Walk(None)
+    walk = Walk(None, Known())
     walk.value(x)
     if walk.is_hidden:
         walk.parts.append(id(x))

@@ -136,7 +136,12 @@ def _partial_list(z):
     return z[0] * sum([1.0 if x > 0 else 2.0 for x in z])
 
 
-DIFFERENT = [_flag, _list, _element, _closure, _attribute, _slot, _iterator, _iterator_in_c, _alias,
+def _large_array(z):
+    weights = np.full(2000, 1.0 if z[0] > 0 else 2.0)
+    return z[0] if z[1] > 0 else z[1] * weights[7]
+
+
+DIFFERENT = [_flag, _large_array, _list, _element, _closure, _attribute, _slot, _iterator, _iterator_in_c, _alias,
              _number_on_the_stack, _value_on_the_stack, _generator, _partial_list]  # fmt: skip
 
 
