@@ -12,7 +12,7 @@ from scipy.special import expit
 
 import probad as pb
 from probad import density as seam
-from probad.codegen.compiled import JOIN_FROM
+from probad.codegen.joining import JOIN_FROM
 from probad.errors import CompileWarning, StaleTraceError
 
 
@@ -192,8 +192,8 @@ def _largest(z):
 def test_paths_are_joined(fn):
     density = compiled(fn, 8)
     _check_all(density, np.random.default_rng(1).normal(size=(600, 8)))
-    assert not density._native._compiled.why_apart
-    assert density._native._compiled._paths is not None
+    assert not density._native._compiled.joining.why_apart
+    assert density._native._compiled.joining.is_joined
 
 
 def _hidden_iterator(z):
@@ -348,7 +348,7 @@ def test_paths_that_were_joined_wrongly_are_parted_and_right(monkeypatch):
         warnings.simplefilter("ignore", CompileWarning)
         for z in np.random.default_rng(3).normal(size=(600, 8)):
             density.logp_and_grad(z)
-        assert density._native._compiled.why_apart
+        assert density._native._compiled.joining.why_apart
         _check_all(density, np.random.default_rng(4).normal(size=(50, 8)))
 
 
@@ -376,7 +376,7 @@ def test_infinities_in_a_branch_not_taken_do_not_reach_the_gradient():
 
     density = compiled(logp, 10)
     _check_all(density, np.random.default_rng(6).normal(size=(600, 10)))
-    assert not density._native._compiled.why_apart
+    assert not density._native._compiled.joining.why_apart
 
 
 def test_paths_that_are_dear_together_are_joined_when_there_may_be_no_more_of_them(monkeypatch):

@@ -22,14 +22,13 @@ from probad.ad.jacobians import jacobian
 from probad.codegen import host
 from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
 from probad.codegen.expand import expand
+from probad.codegen.joining import Joining
 from probad.codegen.llvm import compile_module
 from probad.codegen.places import aligned
 from probad.codegen.program import Text, write
 from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
-from probad.ir.capture import capture, explore
-from probad.ir.choices import program
+from probad.ir.capture import capture
 from probad.ir.graph import Graph
-from probad.ir.join import Joined, JoinError
 from probad.ir.passes import prepare, prepare_gradient
 
 FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further thread has its first call compared, too
@@ -37,10 +36,6 @@ FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further th
 CHECK_AFTER, CHECK_RARELY = 30, 500_000
 JUST_NOW = 0.05  # seconds after a comparison in which a further thread needs none at its first call
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
-# Paths are joined from this many on; if the program is more than a few times as much work as one path, only when there
-# may be no more of them.
-JOIN_FROM, DEAR = 8, 3.0
-LONGEST_WAIT = 16  # calls by the tape on new paths until they are joined to the others
 LARGEST_ROUNDING = 1e-4  # relative difference that rounding may explain far out, where cancellation makes it large
 
 
@@ -97,15 +92,6 @@ class Context:
         return self.trace.call(self.address, z, value, result)
 
 
-class _Paths:
-    """Paths that are being joined."""
-
-    def __init__(self) -> None:
-        self.joined = Joined()
-        self.alone: tuple[list[Trace], list[Graph]] | None = None  # what there was before, of single paths
-        self.n_missed, self.wait = 0, 1
-
-
 class CompiledDensity:
     """All traces of a log density.
 
@@ -137,11 +123,10 @@ class CompiledDensity:
         self.checked_at = -math.inf  # by `time.perf_counter`
         self._warned = False
         self._graphs: list[Graph] = []
-        self._points: list[np.ndarray] = []
-        self._paths: _Paths | None = None
-        self.why_apart = ""  # why paths cannot be joined
+        self.joining = Joining(self._fn)
+        self._alone: tuple[list[Trace], list[Graph]] | None = None  # what there was before paths were joined
         dispatcher()  # compiled first, since later another thread may have the compiler for long
-        self.add(start)
+        self.extend(start)
 
     def add(self, z: np.ndarray) -> None:
         """Compile the path that the function takes at `z`."""
@@ -149,7 +134,6 @@ class CompiledDensity:
             graph = prepare(capture(self._fn, z)[0])
             self.traces.append(self._compiled(graph))
         self._graphs.append(graph)
-        self._points.append(z)
 
     def _compiled(self, graph: Graph, *, careful: bool = False) -> Trace:
         is_to_differentiate = self.gradient == "reverse"
@@ -162,53 +146,35 @@ class CompiledDensity:
 
     def extend(self, z: np.ndarray) -> bool:
         """Compile a path that no trace takes, alone or joined with the others; returns whether there is new code."""
-        if not self.why_apart and len(self._points) >= JOIN_FROM:
+        what = self.joining.meet((z,), has_room=len(self.traces) < MAX_TRACES)
+        if isinstance(what, Graph):
             try:
-                if (is_new := self._join(z)) is not None:
-                    return is_new
-            except (CaptureError, CompileError) as error:
+                self._adopt_program(what)
+                return True
+            except CompileError as error:
                 self.part(str(error))
-        if len(self.traces) >= MAX_TRACES:
-            return False
-        self.add(z)
-        return True
+                what = self.joining.meet((z,), has_room=len(self.traces) < MAX_TRACES)
+        if what:
+            self.add(z)
+        return bool(what)
 
-    def _join(self, z: np.ndarray) -> bool | None:
-        """Join a path with the others; they are compiled as one program once enough new ones have been met.
-
-        Returns whether there is a new program, None if single paths are still better.
-        """
-        if self._paths is None:
-            paths = _Paths()
-            for point in self._points:
-                paths.joined.learn(*explore(self._fn, point))
-            self._paths = paths
-        paths = self._paths
-        paths.joined.learn(*explore(self._fn, z))
-        is_dear = paths.joined.total > DEAR * paths.joined.longest
-        if paths.alone is None and is_dear and len(self.traces) < MAX_TRACES:
-            return None
-        paths.n_missed += 1
-        if paths.n_missed < paths.wait:
-            return False
-        paths.n_missed, paths.wait = 0, min(2 * paths.wait, LONGEST_WAIT)
+    def _adopt_program(self, graph: Graph) -> None:
+        """Use a program of all paths from now on."""
         with without_collection():
-            graph = prepare(program(paths.joined))
+            graph = prepare(graph)
             trace = self._compiled(graph)
         if trace.text.host:
-            raise JoinError("some operations are carried out by Python")
-        if paths.alone is None:
-            paths.alone = self.traces, self._graphs
+            raise CompileError("some operations are carried out by Python")
+        if not self.joining.is_joined:
+            self._alone, self.joining.is_joined = (self.traces, self._graphs), True
         self.traces, self._graphs = [trace], [graph]
         self.n_checks = 0  # the program is new: look closely
-        return True
 
     def part(self, why: str) -> bool:
         """Go back to single paths, and join no more; returns whether paths were joined."""
-        was_joined = self._paths is not None and self._paths.alone is not None
+        was_joined = self.joining.part(why)
         if was_joined:
-            self.traces, self._graphs = self._paths.alone
-        self.why_apart, self._paths = why, None
+            self.traces, self._graphs = self._alone
         return was_joined
 
     def worker(self) -> Worker:
@@ -313,11 +279,11 @@ class Worker:
         except (CaptureError, CompileError, ConversionError) as error:
             compiled.warn(f"Some paths through the log density run without compiled code: {error}")
             return False
-        if len(compiled.traces) >= MAX_TRACES and compiled.why_apart:
+        if len(compiled.traces) >= MAX_TRACES and compiled.joining.why_apart:
             compiled.warn(
                 f"The log density takes more than {MAX_TRACES} different paths, by conditions on latent values; new "
                 "ones run without compiled code, about a thousand times slower. np.where(condition, a, b) needs no "
-                f"path of its own. The paths were not joined: {compiled.why_apart}."
+                f"path of its own. The paths were not joined: {compiled.joining.why_apart}."
             )
         self._adopt()
         return is_new

@@ -14,8 +14,10 @@ import numpy as np
 from probad.ad.box import Box
 from probad.codegen.compiled import Context, Trace, without_collection
 from probad.codegen.dispatch import FATAL, MAX_TRACES, OK
+from probad.codegen.joining import Joining
 from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
 from probad.ir.capture import capture
+from probad.ir.graph import Graph
 from probad.ir.passes import prepare
 from probad.tree import flatten
 
@@ -55,6 +57,8 @@ class CompiledFunction:
         self._fn, self._wanted = fn, wanted
         self._lock = threading.RLock()
         self._paths: dict[tuple, list[_Path]] = {}
+        self._joinings: dict[tuple, Joining] = {}
+        self._alone: dict[tuple, list[_Path]] = {}  # paths of before they were joined
         self._plain: set[tuple] = set()  # shapes that run as plain Python
         self._local = threading.local()
 
@@ -76,7 +80,7 @@ class CompiledFunction:
         for path in self._paths.get(key, ()):
             found = path.run(flat, self._local)
             if found is not None:
-                return self._checked(path, found[0], args)
+                return self._checked(key, path, found[0], args)
         return self._extend(key, flat, args)
 
     def entry(self, *args: Any) -> Entry:
@@ -95,33 +99,65 @@ class CompiledFunction:
     def _extend(self, key: tuple, flat: np.ndarray, args: tuple) -> Any:
         """Capture a new path, and call it."""
         with self._lock:
-            paths = self._paths.setdefault(key, [])
-            if len(paths) >= MAX_TRACES:
-                self._give_up(key, f"it takes more than {MAX_TRACES} different paths, by conditions on its arguments")
-                return self._fn(*args)
-            try:
-                path = _Path(self._fn, args)
-            except (CaptureError, CompileError, ConversionError) as error:
-                self._give_up(key, str(error))
+            path = self._new_path(key, args)
+            if path is None:
                 return self._fn(*args)
             found = path.run(flat, self._local)
             if found is None:  # something in the results is not finite: Python's answer counts
                 return self._fn(*args)
-            paths.append(path)
-        return self._checked(path, found[0], args)
+            if path.is_joined:
+                self._alone.setdefault(key, self._paths[key])
+                self._paths[key], self._joinings[key].is_joined = [path], True
+            else:
+                self._paths.setdefault(key, []).append(path)
+        return self._checked(key, path, found[0], args)
+
+    def _new_path(self, key: tuple, args: tuple) -> _Path | None:
+        """Code for the path taken here, alone or joined with the others; None if there is none, or none yet."""
+        joining = self._joinings.setdefault(key, Joining(self._fn))
+        n_paths = len(self._alone.get(key, self._paths.get(key, ())))
+        try:
+            what = joining.meet(args, has_room=n_paths < MAX_TRACES)
+            if isinstance(what, Graph):
+                try:
+                    return _Path(self._fn, args, what)
+                except CompileError as error:
+                    self._part(key, str(error))
+                    what = joining.meet(args, has_room=n_paths < MAX_TRACES)
+            if what:
+                return _Path(self._fn, args)
+        except (CaptureError, CompileError, ConversionError) as error:
+            self._give_up(key, str(error))
+            return None
+        if joining.why_apart:
+            self._give_up(
+                key,
+                f"it takes more than {MAX_TRACES} different paths, by conditions on its arguments, which were not "
+                f"joined: {joining.why_apart}",
+            )
+        return None
+
+    def _part(self, key: tuple, why: str) -> bool:
+        """Go back to single paths, and join no more; returns whether paths were joined."""
+        was_joined = self._joinings[key].part(why)
+        if was_joined:
+            self._paths[key] = self._alone[key]
+        return was_joined
 
     def _give_up(self, key: tuple, reason: str) -> None:
         self._plain.add(key)
         name = getattr(self._fn, "__name__", "The function")
         warnings.warn(f"{name} runs without compiled code from here on: {reason}.", CompileWarning, stacklevel=4)
 
-    def _checked(self, path: _Path, out: Any, args: tuple) -> Any:
+    def _checked(self, key: tuple, path: _Path, out: Any, args: tuple) -> Any:
         """The result, compared with the function itself now and then."""
         path.n_calls += 1
         if path.n_calls <= FIRST_CHECKS or path.n_calls % CHECK_EVERY == 0:
             expected = self._fn(*args)
             for a, b in zip(flatten(out)[0], flatten(expected)[0], strict=True):
                 if not np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * (1 + np.max(np.abs(b), initial=0.0))):
+                    if path.is_joined and self._part(key, "they went on in different ways from where they had met"):
+                        return expected
                     raise StaleTraceError(
                         f"{getattr(self._fn, '__name__', 'The function')} gives {b!r}, but the code compiled from it "
                         f"{a!r}. It has changed since it was captured: it reads a global variable, an array or an "
@@ -134,14 +170,17 @@ class CompiledFunction:
 
 
 class _Path:
-    """One path through a function at given shapes."""
+    """One path through a function at given shapes, or several that are joined."""
 
-    def __init__(self, fn: Callable, args: tuple):
+    def __init__(self, fn: Callable, args: tuple, joined: Graph | None = None):
+        self.is_joined = joined is not None
         with without_collection():
             graph, self.rebuild = capture(fn, *args)
-            graph = prepare(graph)
+            graph = prepare(joined or graph)
             self.outputs = [(graph.shape(n), np.asarray(graph.value(n)).dtype) for n in graph.outputs]
             self.trace = Trace(graph, apart=False)
+        if joined is not None and self.trace.text.host:
+            raise CompileError("some operations are carried out by Python")
         self.n_calls = 0
 
     def run(self, flat: np.ndarray, local) -> tuple[Any] | None:

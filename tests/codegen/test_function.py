@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -93,18 +94,72 @@ def _call_often(compiled, n):
     return [compiled(rng.normal(size=9)) for _ in range(n)]
 
 
+def _sum_of_branches(x):
+    total = 0.0
+    for v in x:
+        total = total + (v if v > 0 else 2 * v)
+    return total
+
+
+def test_paths_are_joined():
+    compiled = pb.compile(_sum_of_branches)
+    got = _call_often(compiled, 300)
+    np.testing.assert_allclose(got, _call_often(_sum_of_branches, 300), rtol=1e-12, atol=1e-12)
+    assert compiled.n_traces == 1
+
+
+def test_paths_of_functions_with_nests_for_results_are_joined():
+    def fn(d, scale):
+        s, seen = d["start"], []
+        for v in d["x"]:
+            if s > v:
+                s = s - scale * v
+            elif v > 0:
+                s = s * v
+            seen.append(s)
+        return {"last": s, "all": np.stack(seen)}
+
+    compiled, rng = pb.compile(fn), np.random.default_rng(1)
+    for _ in range(300):
+        d = {"start": rng.normal(), "x": rng.normal(size=6)}
+        got, expected = compiled(d, 0.5), fn(d, 0.5)
+        np.testing.assert_allclose(got["last"], expected["last"], rtol=1e-12)
+        np.testing.assert_allclose(got["all"], expected["all"], rtol=1e-12)
+    assert compiled.n_traces == 1
+
+
 def test_too_many_paths():
     def fn(x):
-        total = 0.0
-        for v in x:
-            total = total + (v if v > 0 else 2 * v)
-        return total
+        weights = [1.0 if v > 0 else 2.0 for v in x]  # numbers that depend on all answers
+        return sum(w * v for w, v in zip(weights, x, strict=True))
 
     compiled = pb.compile(fn)
-    with pytest.warns(CompileWarning, match="more than 64 different paths") as issued:
+    with pytest.warns(CompileWarning, match=r"more than 64 different paths.* not joined: together") as issued:
         got = _call_often(compiled, 300)
     np.testing.assert_allclose(got, _call_often(fn, 300), rtol=1e-12, atol=1e-12)
     assert len(issued) == 1
+
+
+def test_joined_paths_that_are_wrong_are_parted(monkeypatch):
+    monkeypatch.setattr("probad.ir.standpoint.Observer._is_seen", lambda *_: True)  # planted
+    monkeypatch.setattr("probad.codegen.function.CHECK_EVERY", 1)
+
+    def fn(x):
+        s = 0.0
+        for v in x:
+            s = s + (1.0 if v > 0 else 2.0) * _bent(v, x[1])
+        return s
+
+    compiled = pb.compile(fn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompileWarning)
+        np.testing.assert_allclose(_call_often(compiled, 300), _call_often(fn, 300), rtol=1e-12, atol=1e-12)
+    (joining,) = compiled._joinings.values()
+    assert joining.why_apart
+
+
+def _bent(v, w):
+    return v if v > w else 2 * v
 
 
 def test_errors_are_the_functions_own():
