@@ -36,7 +36,7 @@ class Joining:
         self.is_joined, self.why_apart = False, ""
         self._points: list[tuple] = []
         self._joined: Joined | None = None
-        self._n_missed, self._wait = 0, 1
+        self._n_missed, self._wait = 0, LONGEST_WAIT // 2
 
     def meet(self, args: tuple, *, has_room: bool) -> Graph | bool:
         """What to do about a path that no code takes yet.

@@ -23,7 +23,7 @@ from probad.ad.functions import as_operand
 from probad.ad.kinds import CONSTANTS, OPERATIONS, Elementwise
 from probad.errors import CaptureError, LeakedValueError
 from probad.ir.graph import NO_PARAMS, PULL, Graph, Guard
-from probad.ir.standpoint import Observer, Question
+from probad.ir.standpoint import MOST, Observer, Question
 from probad.tree import flatten
 
 STOP, CALL = "stop", "call"  # a value that derivatives do not pass; a call with derivative rules of its own
@@ -285,6 +285,8 @@ def explore(fn: Callable, *args: Any) -> tuple[Graph, list[Question]]:
     """As `capture`, with where the function stood at each of its questions: one path, to be joined with others."""
     observer = Observer(_run.__code__)
     graph, _ = _run(CaptureTrace(observer=observer), fn, args)
+    if observer.seconds >= MOST:
+        raise CaptureError("at its questions too much data can be reached to be looked at each time")
     return graph, observer.questions
 
 

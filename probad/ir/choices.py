@@ -168,7 +168,7 @@ class Writer:
 
     def choose(self, choice: _Choice) -> int:
         """Nodes that choose among options: the last one where no condition of the others holds."""
-        nodes = [v.node if type(v) is _Choice else v for _, v in choice.options]
+        nodes = [self.real(v.node if type(v) is _Choice else v) for _, v in choice.options]
         forms = {(np.shape(v), np.asarray(v).dtype.kind) for v in map(self.graph.value, nodes)}
         if len(forms) > 1 or next(iter(forms))[1] not in "fb":
             raise JoinError("a variable is of one kind on one path, and of another on another one")
@@ -178,6 +178,12 @@ class Writer:
                 continue
             chosen = self.add("select", (self.taken(entry, choice.origin), node, chosen))
         return chosen
+
+    def real(self, node: int) -> int:
+        """A value; of a whole number that is constant, as in powers, the number as a double."""
+        value = self.graph.value(node)
+        is_whole = node < 0 and np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iu"
+        return self.graph.constant(float(value)) if is_whole else node
 
     # --- conditions ---------------------------------------------------------------------------------------------------
     def reached(self, key: bytes, origin: bytes) -> int | None:
@@ -239,9 +245,17 @@ class Writer:
         return n_here[key] * self.ways[key] == self.ways[origin]
 
     def guard(self, key: bytes) -> None:
-        """Leave where an answer is not known."""
+        """Leave where an answer is not known, or is for paths that come from another block.
+
+        The second is for safety: if more goes on from here than can be seen, the next path tells.
+        """
         point = self.points[key]
         answers = list(point.blocks)
+        for entry in point.entries:
+            for answer in answers:
+                if (entry, answer) not in point.passages:
+                    taken = self.made("logical_and", self.taken(entry, START), self.gives(key, answer))
+                    self.graph.guards.append(Guard(taken, np.bool_(False), point.where))
         if set(answers) == {True, False} and type(answers[0]) is bool:
             return
         reached = self.reached(key, START)

@@ -19,6 +19,7 @@ from probad.ir.standpoint import Question, fingerprint
 
 START, END = b"start", b"end"
 LONGEST = 12  # times the longest path: a joined program that would be longer is none
+SHORT = 200  # numbers that are computed: a path of fewer may grow as if it were as long
 OWN, LIVE, FIRST, CONSTANT = "own", "live", "first", "constant"  # where a block's operand comes from
 # Operations that may fail, or read where no memory is: they must not be carried out where the path does not lead.
 FALLIBLE = frozenset({CALL, "cholesky", "solve_triangular", "lookup", "deposit"})
@@ -59,6 +60,7 @@ class Standpoint:
     blocks: dict = field(default_factory=dict)
     params: dict = field(default_factory=dict)  # of the blocks, and the values seen: what a block itself leaves out
     entries: list = field(default_factory=list)  # (key, answer) of the blocks that lead here
+    passages: set = field(default_factory=set)  # (entry, answer) of the paths that have come through
 
 
 class Joined:
@@ -101,6 +103,9 @@ class Joined:
             after = questions[k] if k < len(questions) else None
             block = self._cut(graph, start, end, before, after, questions[0].n_nodes)
             here = self._standpoint(keys[k], before)
+            if k and ((keys[k - 1], answers[k - 1]), answers[k]) not in here.passages:
+                is_new = True
+                here.passages.add(((keys[k - 1], answers[k - 1]), answers[k]))
             known = here.blocks.get(answers[k])
             if known is None:
                 is_new = True
@@ -111,7 +116,7 @@ class Joined:
             elif known != block:
                 where = here.where or "the start"
                 raise JoinError(f"what follows the question at {where} depends on more than can be seen there")
-        if self.total > LONGEST * max(self.longest, 100):
+        if self.total > LONGEST * max(self.longest, SHORT):
             raise JoinError("together the paths are too long")
         return is_new
 

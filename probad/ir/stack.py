@@ -18,7 +18,8 @@ RESULTS = {"POP_JUMP": 0, "STORE_SUBSCR": 0, "STORE_ATTR": 0, "DELETE_SUBSCR": 0
 # instruction that has put it there; an iterator of a loop, whose place is told by the passes of the loop; or less.
 ITERATOR, RESULT, EITHER = "iterator", "result", "one of several"
 Stack = tuple  # of these, from the bottom
-COPIES = ("LOAD_FAST", "LOAD_CONST", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_CLOSURE", "LOAD_NAME", "PUSH_NULL")
+COPIES = ("LOAD_FAST", "LOAD_CONST", "PUSH_NULL")
+SHARED = ("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_CLOSURE", "LOAD_NAME")  # a function that is called may set them
 ENDS = ("RETURN_VALUE", "RETURN_CONST", "RAISE", "RERAISE", "JUMP_FORWARD", "JUMP_BACKWARD")
 TAKES = ("POP", "JUMP", "RESUME", "NOP", "PRECALL", "KW_NAMES", "CACHE", "TO_BOOL", "END", "STORE", "RETURN",
          "LIST_APPEND", "LIST_EXTEND", "SET_ADD", "SET_UPDATE", "MAP_ADD", "DICT_")  # fmt: skip
@@ -88,6 +89,8 @@ def _after(instruction: dis.Instruction, stack: Stack, *, jump: bool) -> Stack:
     height = len(stack) + (1 if name == "RETURN_GENERATOR" else _effect(instruction, jump=jump))
     if name.startswith(COPIES):
         return stack + ((name, instruction.arg),) * (height - len(stack))
+    if name.startswith(SHARED):
+        return stack + (RESULT,) * (height - len(stack))
     if name == "GET_ITER":
         return (*stack[:-1], RESULT if stack[-1] == EITHER else ITERATOR)
     if name.startswith("FOR_ITER"):

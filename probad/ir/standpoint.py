@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
+import time
 import types
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ HIDDEN_CALLERS = frozenset({"map", "filter", "reduce", "sorted", "sort", "min", 
                             "vectorize", "apply_along_axis", "fromfunction", "frompyfunc"})  # fmt: skip
 INTERNAL = ("probad.ad", "probad.ir", "numpy")  # what a question passes through on its way from the user's code
 PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...), np.dtype, range)
+SIMPLE = frozenset({int, float, bool, str, bytes, type(None)})
 BY_IDENTITY = (type, types.ModuleType, types.BuiltinFunctionType, np.ufunc, CodeType, types.GetSetDescriptorType,
                types.MemberDescriptorType, types.MethodDescriptorType, types.WrapperDescriptorType)  # fmt: skip
 CONTAINERS = (list, tuple, deque, dict, set, frozenset)
@@ -41,6 +44,8 @@ ITERATORS = frozenset(map(type, (iter([]), iter(()), iter(range(0)), iter(""), e
 POINTER = 8  # bytes
 ELEMENTS = next(c for c in Box.__iter__.__code__.co_consts if type(c) is CodeType)  # of the generator of elements
 GENERATOR = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+STEPWISE = frozenset({"__next__", "__getitem__", "__lt__", "__eq__", "__hash__"})  # what C code calls in a loop
+MOST = 1.5  # seconds to look around at the questions of a run
 ITERATES = ("FOR_ITER", "SEND", "YIELD_FROM")
 
 
@@ -87,6 +92,7 @@ class Observer:
         self.root = root
         self.questions: list[Question] = []
         self.iterators: list = []  # weak references to generators of elements, which lie on stacks
+        self.seconds = 0.0  # spent
         self._known = Known()
         self._calls: dict[int, _Call] = {}
         self._keys: set[bytes] = set()
@@ -95,6 +101,7 @@ class Observer:
 
     def note(self, trace, node: int, answer, where: str, frame: FrameType) -> None:
         """A question is asked in `frame`, or in what it has called."""
+        start = time.perf_counter()
         frames, inner = self._frames(frame)
         walk = Walk(trace, self._known)
         walk.parts += [(self._known.identity(f.f_code), f.f_lasti) for f in (*frames, *inner)]
@@ -102,7 +109,7 @@ class Observer:
         n_anchored = self._anchored(frames)
         is_seen = self._is_seen(frames, n_anchored)
         try:
-            for f in frames:
+            for f in frames if self.seconds < MOST else ():
                 walk.frame(f)
         except RecursionError:
             is_seen = False
@@ -122,6 +129,7 @@ class Observer:
         answer = answer.item() if np.ndim(answer) == 0 else (answer.dtype.str, answer.shape, answer.tobytes())
         self._history = hashlib.blake2b(key + repr(answer).encode(), digest_size=16).digest()
         self.questions.append(Question(node, answer, where, key, live, n_nodes, self._known.held))
+        self.seconds += time.perf_counter() - start
 
     def _frames(self, frame: FrameType) -> tuple[list[FrameType], list[FrameType]]:
         """The frames from the root to the user's code, and those of the engine that have been called from there."""
@@ -172,16 +180,19 @@ class Observer:
     @staticmethod
     def _is_seen(frames: list[FrameType], n_anchored: int) -> bool:
         """Whether nothing is hidden on stacks, or in functions written in C, that may depend on answers."""
-        for k in range(n_anchored, len(frames)):
-            frame = frames[k]
+        for k, frame in enumerate(frames):
             name, n_hidden = stack_at(frame.f_code, frame.f_lasti)
+            if k + 1 < len(frames):  # a list, a sum in the making
+                called = frames[k + 1].f_code
+                is_stepwise = called.co_flags & GENERATOR or called.co_name in STEPWISE
+                if is_stepwise and not name.startswith(ITERATES):
+                    return False
+            if k < n_anchored:
+                continue
             if n_hidden or _is_internal(frame):
                 return False
             if k + 1 < len(frames):
-                if frames[k + 1].f_code.co_flags & GENERATOR:
-                    if not name.startswith(ITERATES):
-                        return False
-                elif HIDDEN_CALLERS.intersection(frame.f_code.co_names):
+                if not is_stepwise and HIDDEN_CALLERS.intersection(frame.f_code.co_names):
                     return False
             elif name.startswith("CALL"):  # such as max(a, b, c), which asks while it holds the largest so far
                 return False
@@ -218,11 +229,19 @@ class Known:
     def __init__(self) -> None:
         self.held: dict[int, object] = {}
         self._contents: dict[int, tuple[np.ndarray, bytes]] = {}
+        self._tuples: dict[int, tuple[tuple, bytes]] = {}
 
     def identity(self, x) -> int:
         """Of an object, which is kept."""
         self.held[id(x)] = x
         return id(x)
+
+    def tuple(self, x: tuple) -> bytes | None:
+        """A short name for a tuple of plain things, which cannot change; None if it holds others."""
+        found = self._tuples.get(id(x))
+        if found is None and all(type(e) in PLAIN for e in x):
+            found = self._tuples[id(x)] = x, repr(x).encode()
+        return None if found is None else found[1]
 
     def content(self, x: np.ndarray) -> bytes:
         """A short name for the numbers in an array."""
@@ -264,13 +283,7 @@ class Walk:
         for name, value in sorted(frame.f_locals.items()):
             self.parts.append(name)
             self.value(value)
-        known = frame.f_globals
-        if not str(known.get("__name__", "")).startswith("probad."):
-            for name in frame.f_code.co_names:
-                value = known.get(name)
-                if name in known and not isinstance(value, (*BY_IDENTITY, types.FunctionType)):
-                    self.parts.append(name)
-                    self.value(value)
+        self.globals(frame.f_code, frame.f_globals)
 
     def value(self, x) -> None:
         """Any object."""
@@ -279,10 +292,12 @@ class Walk:
             self.traced(x)
         elif kind in PLAIN or isinstance(x, np.generic):
             self.parts.append((kind.__name__, repr(x)))
-        elif kind is np.ndarray and x.dtype.kind != "O":
-            self.parts.append((x.shape, x.dtype.str, self.known.content(x)))
+        elif kind is tuple and (name := self.known.tuple(x)) is not None:
+            self.parts.append(name)
         elif isinstance(x, BY_IDENTITY) or getattr(kind, "unchanged_by_runs", False):
             self.parts.append(self.known.identity(x))
+            if kind is type and not _is_foreign(x):
+                self.of_class(x)
         elif id(x) in self._seen:
             self.parts.append(("again", self._seen[id(x)]))
         else:
@@ -314,19 +329,15 @@ class Walk:
     def composed(self, x, kind: type) -> None:
         """What an object is made of."""
         if kind is types.FunctionType:
-            self.parts.append(self.known.identity(x.__code__))
-            self.all(cell.cell_contents for cell in x.__closure__ or () if cell != _EMPTY)
-            self.all(x.__defaults__ or ())
-            self.value(x.__kwdefaults__)
+            self.function(x)
+        elif isinstance(x, np.ndarray):
+            self.array(x)
         elif kind is types.MethodType:
             self.all((x.__func__, x.__self__))
         elif kind is partial:
             self.all((x.func, x.args, x.keywords))
         elif kind is slice:
             self.all((x.start, x.stop, x.step))
-        elif kind is np.ndarray:
-            self.parts.append(x.shape)
-            self.all(x.ravel())
         elif kind in ITERATORS:
             self.all(x.__reduce__())
         elif kind is types.GeneratorType and x.gi_code is ELEMENTS:
@@ -335,6 +346,45 @@ class Walk:
             self.container(x)
             if kind not in CONTAINERS:
                 self.attributes(x, kind)
+
+    def function(self, x) -> None:
+        """A function: its code, and what that can reach."""
+        self.parts.append(self.known.identity(x.__code__))
+        self.all(cell.cell_contents for cell in x.__closure__ or () if cell != _EMPTY)
+        self.all(x.__defaults__ or ())
+        self.value(x.__kwdefaults__)
+        self.value(vars(x))
+        self.globals(x.__code__, x.__globals__)
+
+    def globals(self, code: CodeType, known: dict) -> None:
+        """The global variables that a function names, unless it belongs to a library."""
+        if str(known.get("__name__", "")).partition(".")[0] in LIBRARIES:
+            return
+        for name in code.co_names:
+            if name in known:
+                self.parts.append(name)
+                self.value(known[name])
+
+    def of_class(self, kind: type) -> None:
+        """The attributes that all objects of a class share."""
+        if id(kind) not in self._seen:
+            self._seen[id(kind)] = len(self._seen)
+            for name, value in vars(kind).items():
+                if not name.startswith("__"):
+                    self.parts.append(name)
+                    self.value(value)
+
+    def array(self, x: np.ndarray) -> None:
+        """A plain array: its numbers, and with which others it shares memory."""
+        self.parts.append((x.shape, x.dtype.str, x.strides))
+        if x.dtype.kind == "O":
+            self.all(x.ravel())
+        else:
+            self.parts.append(self.known.content(x))
+        if isinstance(x.base, np.ndarray):
+            place = x.__array_interface__["data"][0] - x.base.__array_interface__["data"][0]
+            self.parts += [self._seen.setdefault(id(x.base), len(self._seen)), place]
+            self._kept.append(x.base)
 
     def elements(self, generator) -> None:
         """Where a generator of the elements of a traced array is."""
@@ -347,22 +397,27 @@ class Walk:
         if isinstance(x, (set, frozenset)):
             self.is_hidden |= not all(type(e) in PLAIN for e in x)
             self.parts.append(sorted(map(repr, x)))
+        elif isinstance(x, (int, float, complex, str, bytes)):
+            base = next(c for c in type(x).__mro__ if c in PLAIN)
+            self.parts.append(base.__repr__(x))
         elif isinstance(x, CONTAINERS):
-            self.parts.append(len(x))
+            self.parts.append((len(x), getattr(x, "maxlen", None)))
             if isinstance(x, dict):
                 self.all(x.keys())
                 self.all(x.values())
+            elif SIMPLE.issuperset(map(type, x)):
+                self.parts.append(repr(list(x)))
             else:
                 self.all(x)
 
     def attributes(self, x, kind: type) -> None:
         """The attributes of an object of a class in Python, which has no other state."""
         slots = [s for c in kind.__mro__ for s in c.__dict__.values() if type(s) is types.MemberDescriptorType]
-        base = max((c.__basicsize__ for c in kind.__mro__ if c in CONTAINERS), default=object.__basicsize__)
+        base = max((c.__basicsize__ for c in kind.__mro__ if c in (*CONTAINERS, *PLAIN)), default=object.__basicsize__)
         has_dict = hasattr(x, "__dict__")
         if not (has_dict or slots) or kind.__basicsize__ > base + POINTER * (len(slots) + 2):
             self.is_hidden = True
-        self.parts.append(self.known.identity(kind))
+        self.value(kind)
         if has_dict:
             self.parts.append(len(vars(x)))
             for name, value in vars(x).items():
@@ -378,6 +433,12 @@ class Walk:
 
 
 _EMPTY = types.CellType()
+LIBRARIES = frozenset({"probad", "numpy", "scipy", "builtins", *sys.stdlib_module_names}) - {"__main__"}
+
+
+def _is_foreign(kind: type) -> bool:
+    """Whether a class belongs to a library, and keeps no state of the function's."""
+    return kind.__module__.partition(".")[0] in LIBRARIES
 
 
 def _is_internal(frame: FrameType) -> bool:

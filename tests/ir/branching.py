@@ -52,7 +52,7 @@ class BranchingProgram:
         x, y = self.term(), self.term()
         return self.pick(
             f"np.tanh({x} + z[{self.rng.integers(N)}])", f"0.5 * {x} - 0.3 * {y} + 0.1 * z[t % N]",
-            f"np.sin({x}) * 0.7", f"0.8 * {self.variable()} + 0.2 * {y}", f"step({x}, z[t % N])",
+            f"np.sin({x}) * 0.7", f"0.8 * {self.variable()} + 0.15 * {y}", f"step({x}, z[t % N])",
             f"({x} if {self.condition()} else {y}) * 0.9",
             f"max({self.variable()}, z[t % N], {y}) * 0.5", f"np.where({self.variable()} > 0, {x}, {y}) * 0.6",
         )  # fmt: skip

@@ -77,7 +77,9 @@ def test_a_program_is_as_long_as_its_blocks_and_knows_what_is_not_known():
     z = np.ones(20)
     graph = program(join(ladder, [z]))
     assert len(graph.guards) == 20
-    graph = program(join(ladder, [z, -z]))
+    turns = (-1.0) ** np.arange(20)
+    assert program(join(ladder, [z, -z])).guards  # nobody has come from a yes to a no
+    graph = program(join(ladder, [z, -z, turns, -turns]))
     assert not graph.guards
     assert len(graph) < 8 * 20
     points = np.random.default_rng(0).normal(size=(200, 20))

@@ -213,6 +213,7 @@ STACKS = {
     "for y in s:\n    for w in y:\n        s[0] = w * f(x)": 0,
     "while x:\n    f(x)": 0,
     "with s:\n    f(x)": 1,
+    "for y in s:\n    t = abs(y)\n    f(x)": 0,
     "s = x and f(x)": 0,
     "s = (t, (t := 2), f(x))": 2,
 }
