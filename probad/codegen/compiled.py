@@ -146,7 +146,11 @@ class CompiledDensity:
 
     def extend(self, z: np.ndarray) -> bool:
         """Compile a path that no trace takes, alone or joined with the others; returns whether there is new code."""
-        what = self.joining.meet((z,), has_room=len(self.traces) < MAX_TRACES)
+        was_joined = self.joining.is_joined
+        n_alone = len(self._alone[0]) if was_joined else len(self.traces)
+        what = self.joining.meet((z,), has_room=n_alone < MAX_TRACES)
+        if was_joined and not self.joining.is_joined:  # this path contradicts the program
+            self.traces, self._graphs = self._alone
         if isinstance(what, Graph):
             try:
                 self._adopt_program(what)

@@ -117,7 +117,10 @@ class CompiledFunction:
         joining = self._joinings.setdefault(key, Joining(self._fn))
         n_paths = len(self._alone.get(key, self._paths.get(key, ())))
         try:
+            was_joined = joining.is_joined
             what = joining.meet(args, has_room=n_paths < MAX_TRACES)
+            if was_joined and not joining.is_joined:  # this path contradicts the program
+                self._paths[key] = self._alone[key]
             if isinstance(what, Graph):
                 try:
                     return _Path(self._fn, args, what)
