@@ -101,7 +101,8 @@ def sample_chains(
         Runs each chain in a worker instead of in threads here, whole or, if chains meet, from one meeting to the next.
         The density travels there by pickle, and so does what a chain goes on from.
     meanwhile : callable, optional
-        Called once in this thread while others run native code, if they do: for what has to be done anyway.
+        Called once, for what has to be done anyway: while other threads run native code, if they do, or workers run
+        chains, else before the first iteration.
 
     Returns
     -------
@@ -177,12 +178,18 @@ def sample_chains(
             advance = plain
             if kernels is not None and density.address:
                 advance = partial(in_threads, meanwhile=partial(_meanwhile, meanwhile, kernels))
+            elif meanwhile is not None:  # Python leaves nothing to a second thread; and an interrupt shall not wait
+                idle -= time.perf_counter()
+                meanwhile()
+                idle += time.perf_counter()
         for met, goal in enumerate([*boundaries, int(warmup) + int(draws)]):
             if met < recorder.met:
                 continue
             if executor is not None:
                 try:
-                    in_executor(executor, [replace(job, goal=goal) for job in jobs], running, progress, record)
+                    jobs_now = [replace(job, goal=goal) for job in jobs]
+                    in_executor(executor, jobs_now, running, progress, record, meanwhile=meanwhile)
+                    meanwhile = None
                 except InitializationError:
                     start_all(lambda i: jobs[i].workspace(), chains)  # tells which chains cannot start
                     raise

@@ -35,9 +35,18 @@ def in_turn(chains: list[Chain], progress: Progress | None, record: Record, core
 
 
 def in_executor(
-    executor: Executor, jobs: list[Job], ended: list[Chain], progress: Progress | None, record: Record
+    executor: Executor,
+    jobs: list[Job],
+    ended: list[Chain],
+    progress: Progress | None,
+    record: Record,
+    *,
+    meanwhile: Callable[[], None] | None = None,
 ) -> None:
-    """Have the workers of an executor run the chains to their goals; each has its place in `ended` as it comes."""
+    """Have the workers of an executor run the chains to their goals; each has its place in `ended` as it comes.
+
+    This thread does what `meanwhile` says once they have begun.
+    """
     waiting: dict[Future, Job] = {}
     try:
         for job in jobs:
@@ -45,6 +54,8 @@ def in_executor(
                 _put(Chain(job), ended)
             else:
                 waiting[executor.submit(run_job, job)] = job
+        if meanwhile is not None:
+            meanwhile()
         while waiting:
             for future in wait(waiting, CHUNK_SECONDS, FIRST_COMPLETED).done:
                 chain = Chain(waiting.pop(future), _result(future))
