@@ -85,6 +85,8 @@ CASES = {
     "sums": (lambda x: np.sum(((DATA - x[0]) / np.exp(x[1])) ** 2) + np.sum(DATA - x[2]) - np.sum(-x), "sum"),
     "spread of data about a scalar": (lambda x: np.sum((x[0] + DATA) ** 2) + np.sum(x[1] - DATA), "-sum"),
     "scaled data and a scalar": (lambda x: np.sum(-(DATA * x[0]) + x[1]) + np.sum(DATA / np.exp(x[2]) - x[3]), "-sum"),
+    "data about means of groups": (
+        lambda x: np.sum((np.sin(np.arange(24.0)) - x[np.arange(24) % 6]) ** 2), "-index"),
     "sum by axis": (
         lambda x: np.sum(np.sin(x), axis=-1) + np.sum(np.cos(x[:4]).reshape(2, 2), axis=(0, 1)), "-reshape"),
     "sum of sums": (lambda x: np.sum(np.sum(np.sin(x).reshape(2, 3), axis=0)), "-reshape"),
@@ -92,6 +94,7 @@ CASES = {
     "sum of what is joined": (lambda x: np.sum(np.concatenate([np.sin(x), np.cos(x), x[:1]])), "-concatenate"),
     "sum of a short stack": (lambda x: np.sum(np.stack([np.sin(x[0]), np.cos(x[1])])), "-stack"),
     "index of repetitions": (lambda x: np.sum(np.broadcast_to(np.sin(x[0]), (6,))[2:5] * DATA[:3]), "-broadcast_to"),
+    "the same part": (lambda x: np.sum(x[2:] * x[2:6]) + np.sum(x[-4:] * x[2:9]), "square"),
     "everything": (lambda x: np.sum(np.sin(x[:]) * x[0:6]), "sin"),
     "repetition of repetition": (
         lambda x: np.sum(np.broadcast_to(np.broadcast_to(x[:2], (3, 2)), (4, 3, 2)).reshape(-1)[:5] * W[:5]), "sum"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from probad.ir.graph import INPUT, Graph, Guard, prune
-from probad.ir.simplify import algebra, arrays, sums  # noqa: F401
+from probad.ir.simplify import algebra, arrays, squares, sums  # noqa: F401
 from probad.ir.simplify.builder import Builder
 
 __all__ = ["Builder", "simplify"]

@@ -59,6 +59,7 @@ equations(
     "-1 * x = -x",
     "-x * -y = x * y",
     "x * x = square(x)",
+    ("(c * x) * x = c * square(x)", _is_finite),
     ("c * -x = -c * x", _is_finite),
     ("c * (d * x) = (c * d) * x", _product),
     ("c * (x / d) = (c / d) * x", _quotient),

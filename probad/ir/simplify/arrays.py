@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import NoneType
+
 import numpy as np
 
 from probad.ir.simplify.builder import Builder, frozen
@@ -70,6 +72,20 @@ def _everything(b: Builder, x: int, *, index) -> int | None:
     parts = index if type(index) is tuple else (index,)
     whole = [type(p) is slice and range(n) == range(n)[p] for p, n in zip(parts, b.shape(x), strict=False)]
     return x if len(parts) <= len(b.shape(x)) and all(whole) else None
+
+
+@rule("index", "x[i:] = x[i:n], x[-2:] = x[n-2:n]")
+def _stated(b: Builder, x: int, *, index) -> int | None:
+    """The same part is read by the same operation, however it was written."""
+    if (
+        type(index) is not slice
+        or index.step not in (None, 1)
+        or not all(type(i) in (int, NoneType) for i in (index.start, index.stop))
+    ):
+        return None
+    start, stop, _ = index.indices(b.shape(x)[0])
+    stated = slice(start, max(start, stop), None)
+    return None if stated == index else b("index", x, index=stated)
 
 
 @rule("scatter", "scatter(x to i, y to i) = scatter(x + y to i)")
