@@ -7,6 +7,7 @@ groups; what this module returns is whatever ``import arviz`` works with.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ def import_parts() -> None:
     Not in a thread of its own: imports change the filters of warnings for a moment, which are those of all threads.
     ArviZ 0.2x itself, which warns on import, is left for later.
     """
-    with contextlib.suppress(ImportError):  # whoever needs it will say so
+    with contextlib.suppress(ImportError), _without_collection():  # whoever needs it will say so
         if is_classic():
             import matplotlib.pyplot  # noqa: F401
             import scipy.signal
@@ -61,6 +62,19 @@ def import_parts() -> None:
             xarray.DataArray(np.zeros(1), {"x": ["a"]}, ["x"])  # which imports more
         else:
             _converter()({"posterior": {"x": np.zeros((1, 1))}})  # xarray imports more when it is first used
+
+
+@contextlib.contextmanager
+def _without_collection():
+    """No search for garbage meanwhile: imports leave none, and searching what they make takes a third of their time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _converter():

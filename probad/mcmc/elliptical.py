@@ -29,12 +29,12 @@ from probad.mcmc.workspace import (
     LOGP,
     N_STEPS,
     POSITION,
-    RIGHT_GRADIENT,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     SCALE,
     STOP,
     STOPPED,
+    WALK_GRADIENT,
     WALK_LOGP,
 )
 
@@ -92,7 +92,7 @@ def elliptical_transition(address, ctx, rows, scalars, counts, random, metric, d
     searching = True
     while searching and counts[N_STEPS] < MAX_SHRINKS:
         to_the_angle(rows, counts, metric, angle, dim)
-        status = evaluate(address, ctx, rows, RIGHT_POSITION, RIGHT_GRADIENT, scalars, WALK_LOGP, dim)
+        status = evaluate(address, ctx, rows, RIGHT_POSITION, WALK_GRADIENT, scalars, WALK_LOGP, dim)
         if status == FAILED:
             return FAILED
         if counts[STOP] != 0:
@@ -108,7 +108,7 @@ def elliptical_transition(address, ctx, rows, scalars, counts, random, metric, d
             angle = low + (high - low) * uniform(random)
     if not searching:
         copy_row(rows, RIGHT_POSITION, POSITION, dim)
-        copy_row(rows, RIGHT_GRADIENT, GRADIENT, dim)
+        copy_row(rows, WALK_GRADIENT, GRADIENT, dim)
         scalars[LOGP] = scalars[WALK_LOGP]
         scalars[CHOSEN_ENERGY] = -scalars[WALK_LOGP]
     return FINE

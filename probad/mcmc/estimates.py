@@ -14,6 +14,7 @@ import math
 
 from probad.mcmc.low_rank import PRIOR, refine_scale, take_directions
 from probad.mcmc.matrices import cholesky, geometric_mean
+from probad.mcmc.metrics import padded
 from probad.mcmc.workspace import (
     ADAPTATION,
     BY_DRAWS,
@@ -91,12 +92,15 @@ def adopt_variance(rows, inverse_mass, i, dim):
     rows[SCALE * dim + i] = math.sqrt(inverse_mass)
 
 
-def transpose_factor(metric, dim):
-    """Keep the factor by columns as well, behind the rows."""
-    columns = dim * dim
+def pack_factor(metric, dim):
+    """Keep the factor as `probad.mcmc.metrics` reads it, by rows and by columns, behind itself."""
+    width = padded(dim)
+    by_rows = dim * dim
+    by_columns = by_rows + dim * width
     for i in range(dim):
         for j in range(dim):
-            metric[columns + j * dim + i] = metric[i * dim + j]
+            metric[by_rows + i * width + j] = metric[i * dim + j]
+            metric[by_columns + j * width + i] = metric[i * dim + j]
 
 
 # --- moments of a window ----------------------------------------------------------------------------------------------
@@ -237,4 +241,4 @@ def take_factor(metric, work, matrix, dim):
     """Make a Cholesky factor that of the inverse mass."""
     for i in range(dim * dim):
         metric[i] = work[matrix + i]
-    transpose_factor(metric, dim)
+    pack_factor(metric, dim)

@@ -22,20 +22,20 @@ from probad.mcmc.curvature import (
 from probad.mcmc.rows import copy_row, squared_norm
 from probad.mcmc.workspace import (
     INTEGRATOR,
-    LEFT_GRADIENT,
+    LEFT_FORCE,
     LEFT_MOMENTUM,
     LEFT_POSITION,
     MAX_ITERATIONS,
     MIDPOINT,
-    RIGHT_GRADIENT,
+    RIGHT_FORCE,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     TOLERANCE,
 )
 
 HERE, BEHIND, AHEAD = 0, 1, 2  # numbers of blocks: where the chain is, and the two ends of a step
-HALF_MOMENTUM, TRIED, COMPONENTS = LEFT_MOMENTUM, LEFT_POSITION, LEFT_GRADIENT  # rows of scratch
-FORCE, FIXED_PART = RIGHT_GRADIENT, RIGHT_POSITION
+HALF_MOMENTUM, TRIED, COMPONENTS = LEFT_MOMENTUM, LEFT_POSITION, LEFT_FORCE  # rows of scratch
+FORCE, FIXED_PART = RIGHT_FORCE, RIGHT_POSITION
 
 
 def length_of_change(rows, point, old, new, power, dim):

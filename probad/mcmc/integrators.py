@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.intrinsics import evaluate
-from probad.mcmc.metrics import drift, kick
+from probad.mcmc.metrics import drift, kick, whiten_gradient
 from probad.mcmc.rows import squared_norm
 from probad.mcmc.workspace import (
     ACCEPTANCE_SUM,
@@ -19,7 +19,7 @@ from probad.mcmc.workspace import (
 FAR = 300.0  # nats; the exponential of twice that is still a float
 
 
-def leapfrog(address, ctx, rows, scalars, counts, metric, position, gradient, momentum, logp, step, dim):
+def leapfrog(address, ctx, rows, scalars, counts, metric, position, gradient, force, momentum, logp, step, dim):
     """Move one step of signed length `step`, in place: half a kick, a drift, half a kick.
 
     Parameters
@@ -29,10 +29,10 @@ def leapfrog(address, ctx, rows, scalars, counts, metric, position, gradient, mo
     rows : (n_rows * dim,) array
     scalars : (N_SCALARS,) array
     counts : (N_COUNTS,) integer array
-    metric : (2 * dim * dim,) array
-        See `probad.mcmc.metrics.kick`.
-    position, gradient, momentum : int
-        Rows of the state that moves.
+    metric : array
+        See `probad.mcmc.metrics.whiten_gradient`.
+    position, gradient, force, momentum : int
+        Rows of the state that moves. Where it comes from the force is known, and the gradient is not looked at.
     logp : int
         Place in `scalars` of its log density.
     step : float
@@ -44,11 +44,12 @@ def leapfrog(address, ctx, rows, scalars, counts, metric, position, gradient, mo
         Status of the density; unless it is 0, the state is of no further use.
     """
     half = 0.5 * step
-    kick(rows, counts, metric, momentum, gradient, half, dim)
+    kick(rows, momentum, force, half, dim)
     drift(rows, counts, metric, position, momentum, step, dim)
     status = evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
     if status == 0:
-        kick(rows, counts, metric, momentum, gradient, half, dim)
+        whiten_gradient(rows, counts, metric, gradient, force, dim)
+        kick(rows, momentum, force, half, dim)
     return status
 
 

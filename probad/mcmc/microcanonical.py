@@ -14,7 +14,7 @@ import math
 
 from probad.mcmc.integrators import note_energy_error
 from probad.mcmc.intrinsics import evaluate
-from probad.mcmc.metrics import drift, kick
+from probad.mcmc.metrics import drift, whiten_gradient
 from probad.mcmc.proposal import accepts, begin_statistics, step_limit
 from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.rows import copy_row, squared_norm
@@ -25,19 +25,19 @@ from probad.mcmc.workspace import (
     FINE,
     GRADIENT,
     JITTER,
-    LEFT_GRADIENT,
     LOGP,
     MAX_STEPS,
     MOMENTUM,
     N_STEPS,
     POSITION,
-    RIGHT_GRADIENT,
+    RIGHT_FORCE,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     STEP_SIZE,
     STOP,
     STOPPED,
     TRAJECTORY_LENGTH,
+    WALK_GRADIENT,
     WALK_LOGP,
 )
 
@@ -45,19 +45,13 @@ LAMBDA = 0.1931833275037836  # of the least error of two gradients a step: McLac
 GRADIENTS_PER_STEP = 2
 
 
-def turn(rows, counts, metric, direction, gradient, scratch, step, dim):
-    """Turn the direction towards the whitened gradient; returns the kinetic energy that is gained, in nats.
-
-    `scratch` is a row for the whitened gradient.
-    """
-    for i in range(dim):
-        rows[scratch * dim + i] = 0.0
-    kick(rows, counts, metric, scratch, gradient, 1.0, dim)
-    norm = math.sqrt(squared_norm(rows, scratch, dim))
+def turn(rows, direction, force, step, dim):
+    """Turn the direction towards the force; returns the kinetic energy that is gained, in nats."""
+    norm = math.sqrt(squared_norm(rows, force, dim))
     if norm == 0.0:
         return 0.0
     u = direction * dim
-    g = scratch * dim
+    g = force * dim
     along = 0.0
     for i in range(dim):
         along = along + rows[u + i] * rows[g + i]
@@ -87,19 +81,21 @@ def isokinetic_step(address, ctx, rows, scalars, counts, metric, step, dim):
     float
         The kinetic energy gained, in nats; infinite where the density is not finite, NaN if it failed.
     """
-    gain = turn(rows, counts, metric, RIGHT_MOMENTUM, RIGHT_GRADIENT, LEFT_GRADIENT, LAMBDA * step, dim)
+    gain = turn(rows, RIGHT_MOMENTUM, RIGHT_FORCE, LAMBDA * step, dim)
     drift(rows, counts, metric, RIGHT_POSITION, RIGHT_MOMENTUM, 0.5 * step, dim)
-    status = evaluate(address, ctx, rows, RIGHT_POSITION, RIGHT_GRADIENT, scalars, WALK_LOGP, dim)
+    status = evaluate(address, ctx, rows, RIGHT_POSITION, WALK_GRADIENT, scalars, WALK_LOGP, dim)
     if status == 0:
+        whiten_gradient(rows, counts, metric, WALK_GRADIENT, RIGHT_FORCE, dim)
         middle = (1.0 - 2.0 * LAMBDA) * step
-        gain = gain + turn(rows, counts, metric, RIGHT_MOMENTUM, RIGHT_GRADIENT, LEFT_GRADIENT, middle, dim)
+        gain = gain + turn(rows, RIGHT_MOMENTUM, RIGHT_FORCE, middle, dim)
         drift(rows, counts, metric, RIGHT_POSITION, RIGHT_MOMENTUM, 0.5 * step, dim)
-        status = evaluate(address, ctx, rows, RIGHT_POSITION, RIGHT_GRADIENT, scalars, WALK_LOGP, dim)
+        status = evaluate(address, ctx, rows, RIGHT_POSITION, WALK_GRADIENT, scalars, WALK_LOGP, dim)
     if status == FAILED:
         return math.nan
     if status != 0:
         return math.inf
-    return gain + turn(rows, counts, metric, RIGHT_MOMENTUM, RIGHT_GRADIENT, LEFT_GRADIENT, LAMBDA * step, dim)
+    whiten_gradient(rows, counts, metric, WALK_GRADIENT, RIGHT_FORCE, dim)
+    return gain + turn(rows, RIGHT_MOMENTUM, RIGHT_FORCE, LAMBDA * step, dim)
 
 
 def number_of_isokinetic_steps(scalars, counts, random, dim):
@@ -123,7 +119,7 @@ def mams_transition(address, ctx, rows, scalars, counts, random, metric, dim):
     fill_normal(random, rows, MOMENTUM, dim)
     normalise(rows, MOMENTUM, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
-    copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)
+    whiten_gradient(rows, counts, metric, GRADIENT, RIGHT_FORCE, dim)
     copy_row(rows, MOMENTUM, RIGHT_MOMENTUM, dim)
     begin_statistics(scalars, counts, -scalars[LOGP])
     n_steps = number_of_isokinetic_steps(scalars, counts, random, dim)
@@ -144,7 +140,7 @@ def mams_transition(address, ctx, rows, scalars, counts, random, metric, dim):
         error = note_energy_error(scalars, counts, energy)
     if accepts(scalars, counts, random, error):
         copy_row(rows, RIGHT_POSITION, POSITION, dim)
-        copy_row(rows, RIGHT_GRADIENT, GRADIENT, dim)
+        copy_row(rows, WALK_GRADIENT, GRADIENT, dim)
         scalars[LOGP] = scalars[WALK_LOGP]
         scalars[CHOSEN_ENERGY] = kinetic - scalars[WALK_LOGP]
     return FINE

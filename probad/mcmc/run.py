@@ -19,10 +19,9 @@ import numpy as np
 from probad.codegen.kernel import Kernel, Stages, compile_in_stages
 from probad.errors import CompileError, ProbadWarning
 from probad.mcmc.geometry import Geometry, PythonGeometry
-from probad.mcmc.integrators import drift, kick
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
-from probad.mcmc.metrics import add_rows
+from probad.mcmc.metrics import add_eight, drift, kick, whiten_gradient
 from probad.mcmc.random import fill_normal, next_integer, uniform
 from probad.mcmc.rows import add_row, along_sum, copy_row, inner_product
 from probad.mcmc.settings import Algorithm
@@ -37,7 +36,8 @@ ARGUMENTS = (
 LARGE = 128  # coordinates: with more, loops over them take the time, and those gain by optimisation up to seven times
 # What runs at each step, over all coordinates.
 INNER = (
-    copy_row, add_row, inner_product, along_sum, kick, drift, add_rows, add_leaf, fill_normal, next_integer, uniform
+    copy_row, add_row, inner_product, along_sum, kick, drift, whiten_gradient, add_eight, add_leaf, fill_normal,
+    next_integer, uniform,
 )  # fmt: skip
 # Seconds that code which is not optimised, or in its innermost loops alone, loses at each step: always, and per number.
 LOST, LOST_WITH_INNER = (3.5e-7, 2e-8), (1e-7, 1e-9)

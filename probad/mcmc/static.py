@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.integrators import leapfrog, note_energy_error, total_energy
+from probad.mcmc.metrics import whiten_gradient
 from probad.mcmc.proposal import accepts, begin_statistics, step_limit
 from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.rows import copy_row
@@ -25,13 +26,14 @@ from probad.mcmc.workspace import (
     N_STEPS,
     POSITION,
     REFRESHMENT,
-    RIGHT_GRADIENT,
+    RIGHT_FORCE,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     STEP_SIZE,
     STOP,
     STOPPED,
     TRAJECTORY_LENGTH,
+    WALK_GRADIENT,
     WALK_LOGP,
 )
 
@@ -76,7 +78,7 @@ def hmc_transition(address, ctx, rows, scalars, counts, random, metric, dim):
     """
     renew_momentum(rows, scalars, random, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
-    copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)
+    whiten_gradient(rows, counts, metric, GRADIENT, RIGHT_FORCE, dim)
     copy_row(rows, MOMENTUM, RIGHT_MOMENTUM, dim)
     begin_statistics(scalars, counts, total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim))
     energy = 0.0
@@ -92,7 +94,8 @@ def hmc_transition(address, ctx, rows, scalars, counts, random, metric, dim):
             counts,
             metric,
             RIGHT_POSITION,
-            RIGHT_GRADIENT,
+            WALK_GRADIENT,
+            RIGHT_FORCE,
             RIGHT_MOMENTUM,
             WALK_LOGP,
             step,
@@ -107,7 +110,7 @@ def hmc_transition(address, ctx, rows, scalars, counts, random, metric, dim):
         error = note_energy_error(scalars, counts, energy)
     if accepts(scalars, counts, random, error):
         copy_row(rows, RIGHT_POSITION, POSITION, dim)
-        copy_row(rows, RIGHT_GRADIENT, GRADIENT, dim)
+        copy_row(rows, WALK_GRADIENT, GRADIENT, dim)
         copy_row(rows, RIGHT_MOMENTUM, MOMENTUM, dim)
         scalars[LOGP] = scalars[WALK_LOGP]
         scalars[CHOSEN_ENERGY] = energy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.integrators import leapfrog, total_energy
+from probad.mcmc.metrics import whiten_gradient
 from probad.mcmc.random import fill_normal
 from probad.mcmc.riemannian import loss_of_one_step
 from probad.mcmc.rows import copy_row
@@ -23,7 +24,7 @@ from probad.mcmc.workspace import (
     NO_STEP_SIZE,
     POSITION,
     RIEMANNIAN,
-    RIGHT_GRADIENT,
+    RIGHT_FORCE,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     SAME_METRIC,
@@ -31,6 +32,7 @@ from probad.mcmc.workspace import (
     STOP,
     STOPPED,
     TARGET_ACCEPT,
+    WALK_GRADIENT,
     WALK_LOGP,
 )
 
@@ -79,7 +81,7 @@ def energy_loss_of_one_step(address, ctx, rows, scalars, counts, random, metric,
         return loss_of_one_step(address, ctx, rows, scalars, counts, random, is_langevin, dim)
     fill_normal(random, rows, MOMENTUM, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
-    copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)
+    whiten_gradient(rows, counts, metric, GRADIENT, RIGHT_FORCE, dim)
     copy_row(rows, MOMENTUM, RIGHT_MOMENTUM, dim)
     start = total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim)
     step = scalars[STEP_SIZE]
@@ -91,7 +93,8 @@ def energy_loss_of_one_step(address, ctx, rows, scalars, counts, random, metric,
         counts,
         metric,
         RIGHT_POSITION,
-        RIGHT_GRADIENT,
+        WALK_GRADIENT,
+        RIGHT_FORCE,
         RIGHT_MOMENTUM,
         WALK_LOGP,
         step,

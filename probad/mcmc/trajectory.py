@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.integrators import FAR, leapfrog, note_acceptance, note_energy_error, total_energy
+from probad.mcmc.metrics import whiten_gradient
 from probad.mcmc.proposal import begin_statistics, step_limit
 from probad.mcmc.random import fill_normal, uniform
 from probad.mcmc.rows import add_row, along_sum, copy_row
@@ -27,8 +28,9 @@ from probad.mcmc.workspace import (
     END,
     FAILED,
     FINE,
+    FORCE,
     GRADIENT,
-    LEFT_GRADIENT,
+    LEFT_FORCE,
     LEFT_MOMENTUM,
     LEFT_POSITION,
     LOG_WEIGHT,
@@ -39,7 +41,7 @@ from probad.mcmc.workspace import (
     NEAR_MOMENTUM,
     POSITION,
     RHO,
-    RIGHT_GRADIENT,
+    RIGHT_FORCE,
     RIGHT_MOMENTUM,
     RIGHT_POSITION,
     ROWS_PER_LEVEL,
@@ -52,6 +54,7 @@ from probad.mcmc.workspace import (
     SUBTREE_WEIGHT,
     TREE_DEPTH,
     TREE_RHO,
+    WALK_GRADIENT,
     WALK_LOGP,
 )
 
@@ -100,7 +103,7 @@ def add_leaf(rows, momentum, subtree, dim):
         rows[r + i] = rows[b + i] + x
 
 
-def weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, dim):
+def weigh_leaf(rows, scalars, random, position, energy, error, leaf, dim):
     """Add the weight of a state to that of its subtree, and make it the candidate with its share of the sum.
 
     Weights are relative to the start of the trajectory, unless that leads out of the range of floats.
@@ -122,19 +125,19 @@ def weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, d
         note_acceptance(scalars, math.exp(min(FAR, -error)))
     if leaf == 0 or uniform(random) * total < weight:
         copy_row(rows, position, CANDIDATE_POSITION, dim)
-        copy_row(rows, gradient, CANDIDATE_GRADIENT, dim)
+        copy_row(rows, WALK_GRADIENT, CANDIDATE_GRADIENT, dim)
         scalars[CANDIDATE_LOGP] = scalars[WALK_LOGP]
         scalars[CANDIDATE_ENERGY] = energy
 
 
-def grow(address, ctx, rows, scalars, counts, random, metric, position, gradient, momentum, sign, dim):
+def grow(address, ctx, rows, scalars, counts, random, metric, position, force, momentum, sign, dim):
     """Extend the trajectory by as many states as it has, walking from one of its ends; choose one of them by weight.
 
     Parameters
     ----------
     address, ctx, rows, scalars, counts, random, metric, dim
         As for `probad.mcmc.kernel.run_iterations`.
-    position, gradient, momentum : int
+    position, force, momentum : int
         Rows of the end that walks.
     sign : float
         Direction in time, 1.0 or -1.0.
@@ -150,7 +153,19 @@ def grow(address, ctx, rows, scalars, counts, random, metric, position, gradient
     n_leaves = 1 << counts[TREE_DEPTH]
     for leaf in range(n_leaves):
         status = leapfrog(
-            address, ctx, rows, scalars, counts, metric, position, gradient, momentum, WALK_LOGP, step, dim
+            address,
+            ctx,
+            rows,
+            scalars,
+            counts,
+            metric,
+            position,
+            WALK_GRADIENT,
+            force,
+            momentum,
+            WALK_LOGP,
+            step,
+            dim,
         )
         if status == FAILED:
             return BROKEN
@@ -161,7 +176,7 @@ def grow(address, ctx, rows, scalars, counts, random, metric, position, gradient
         error = note_energy_error(scalars, counts, energy)
         if counts[DIVERGING] != 0:
             return DIVERGED
-        weigh_leaf(rows, scalars, random, position, gradient, energy, error, leaf, dim)
+        weigh_leaf(rows, scalars, random, position, energy, error, leaf, dim)
         if leaf % 2 == 0:
             copy_row(rows, momentum, top + BEGIN, dim)
         else:
@@ -190,33 +205,38 @@ def goes_right(random):
     return uniform(random) < 0.5
 
 
-def begin_trajectory(rows, scalars, counts, random, dim):
+def begin_trajectory(rows, scalars, counts, random, metric, dim):
     """Draw a momentum; the trajectory is the present state alone, and that is its choice."""
     fill_normal(random, rows, MOMENTUM, dim)
-    copy_row(rows, POSITION, LEFT_POSITION, dim)
-    copy_row(rows, GRADIENT, LEFT_GRADIENT, dim)
-    copy_row(rows, MOMENTUM, LEFT_MOMENTUM, dim)
-    copy_row(rows, POSITION, RIGHT_POSITION, dim)
-    copy_row(rows, GRADIENT, RIGHT_GRADIENT, dim)
-    copy_row(rows, MOMENTUM, RIGHT_MOMENTUM, dim)
+    whiten_gradient(rows, counts, metric, GRADIENT, FORCE, dim)
     copy_row(rows, MOMENTUM, TREE_RHO, dim)
-    copy_row(rows, POSITION, CHOSEN_POSITION, dim)
-    copy_row(rows, GRADIENT, CHOSEN_GRADIENT, dim)
     begin_statistics(scalars, counts, total_energy(rows, scalars, MOMENTUM, LOGP, 0, dim))
     scalars[CHOSEN_LOGP] = scalars[LOGP]
     scalars[LOG_WEIGHT] = 0.0
 
 
+def begin_end(rows, position, force, momentum, dim):
+    """Let an end of the trajectory, which is to move for the first time, begin at the present state."""
+    copy_row(rows, POSITION, position, dim)
+    copy_row(rows, FORCE, force, dim)
+    copy_row(rows, MOMENTUM, momentum, dim)
+
+
 def choose_between_halves(rows, scalars, random, dim):
-    """Move the choice to the new half with a probability that favours it: its weight over that of the old half."""
+    """Move the choice to the new half with a probability that favours it: its weight over that of the old half.
+
+    Returns whether it has moved.
+    """
     new = math.log(scalars[SUBTREE_WEIGHT]) + scalars[SUBTREE_SHIFT]
     gain = new - scalars[LOG_WEIGHT]
+    scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], new)
     if gain >= 0.0 or uniform(random) < math.exp(gain):
         copy_row(rows, CANDIDATE_POSITION, CHOSEN_POSITION, dim)
         copy_row(rows, CANDIDATE_GRADIENT, CHOSEN_GRADIENT, dim)
         scalars[CHOSEN_LOGP] = scalars[CANDIDATE_LOGP]
         scalars[CHOSEN_ENERGY] = scalars[CANDIDATE_ENERGY]
-    scalars[LOG_WEIGHT] = log_add_exp(scalars[LOG_WEIGHT], new)
+        return True
+    return False
 
 
 def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
@@ -229,25 +249,33 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
     int
         FINE, FAILED or STOPPED; the statistics of the transition are left in `scalars` and `counts`.
     """
-    begin_trajectory(rows, scalars, counts, random, dim)
+    begin_trajectory(rows, scalars, counts, random, metric, dim)
     limit = step_limit(counts, 1 << counts[MAX_TREE_DEPTH])
+    left = MOMENTUM
+    right = MOMENTUM  # both ends are the present state
+    moved = False
     growing = True
     while growing and (2 << counts[TREE_DEPTH]) <= limit:
         if goes_right(random):
-            far = LEFT_MOMENTUM
-            copy_row(rows, RIGHT_MOMENTUM, NEAR_MOMENTUM, dim)
             position = RIGHT_POSITION
-            gradient = RIGHT_GRADIENT
-            momentum = RIGHT_MOMENTUM
+            force = RIGHT_FORCE
             sign = 1.0
+            if right == MOMENTUM:
+                right = RIGHT_MOMENTUM
+                begin_end(rows, position, force, right, dim)
+            near = right
+            far = left
         else:
-            far = RIGHT_MOMENTUM
-            copy_row(rows, LEFT_MOMENTUM, NEAR_MOMENTUM, dim)
             position = LEFT_POSITION
-            gradient = LEFT_GRADIENT
-            momentum = LEFT_MOMENTUM
+            force = LEFT_FORCE
             sign = -1.0
-        outcome = grow(address, ctx, rows, scalars, counts, random, metric, position, gradient, momentum, sign, dim)
+            if left == MOMENTUM:
+                left = LEFT_MOMENTUM
+                begin_end(rows, position, force, left, dim)
+            near = left
+            far = right
+        copy_row(rows, near, NEAR_MOMENTUM, dim)
+        outcome = grow(address, ctx, rows, scalars, counts, random, metric, position, force, near, sign, dim)
         if outcome == BROKEN:
             return FAILED
         if outcome == HALTED:
@@ -255,14 +283,16 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
         size = 1 << counts[TREE_DEPTH]
         counts[TREE_DEPTH] = counts[TREE_DEPTH] + 1
         if outcome == GROWN:
-            choose_between_halves(rows, scalars, random, dim)
+            if choose_between_halves(rows, scalars, random, dim):
+                moved = True
             growing = not join_turns(rows, far, NEAR_MOMENTUM, TREE_RHO, STACK, size, dim)
             add_row(rows, STACK + RHO, TREE_RHO, dim)
         else:
             growing = False
     if growing:
         counts[SATURATED] = 1
-    copy_row(rows, CHOSEN_POSITION, POSITION, dim)
-    copy_row(rows, CHOSEN_GRADIENT, GRADIENT, dim)
-    scalars[LOGP] = scalars[CHOSEN_LOGP]
+    if moved:
+        copy_row(rows, CHOSEN_POSITION, POSITION, dim)
+        copy_row(rows, CHOSEN_GRADIENT, GRADIENT, dim)
+        scalars[LOGP] = scalars[CHOSEN_LOGP]
     return FINE

@@ -24,12 +24,12 @@ from probad.mcmc.workspace import (
     MOMENTUM,
     N_STEPS,
     POSITION,
-    RIGHT_GRADIENT,
     RIGHT_POSITION,
     STEP_SIZE,
     STOP,
     STOPPED,
     TARGET_ACCEPT,
+    WALK_GRADIENT,
     WALK_LOGP,
 )
 
@@ -69,7 +69,7 @@ def metropolis_transition(address, ctx, rows, scalars, counts, random, metric, d
     fill_normal(random, rows, MOMENTUM, dim)
     copy_row(rows, POSITION, RIGHT_POSITION, dim)
     drift(rows, counts, metric, RIGHT_POSITION, MOMENTUM, scalars[STEP_SIZE], dim)
-    status = evaluate(address, ctx, rows, RIGHT_POSITION, RIGHT_GRADIENT, scalars, WALK_LOGP, dim)
+    status = evaluate(address, ctx, rows, RIGHT_POSITION, WALK_GRADIENT, scalars, WALK_LOGP, dim)
     if status == FAILED:
         return FAILED
     if counts[STOP] != 0:
@@ -80,7 +80,7 @@ def metropolis_transition(address, ctx, rows, scalars, counts, random, metric, d
         error = scalars[LOGP] - scalars[WALK_LOGP]
     if accepts(scalars, counts, random, error):
         copy_row(rows, RIGHT_POSITION, POSITION, dim)
-        copy_row(rows, RIGHT_GRADIENT, GRADIENT, dim)
+        copy_row(rows, WALK_GRADIENT, GRADIENT, dim)
         scalars[LOGP] = scalars[WALK_LOGP]
         scalars[CHOSEN_ENERGY] = -scalars[WALK_LOGP]
     return FINE

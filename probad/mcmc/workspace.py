@@ -12,16 +12,18 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 # --- rows: vectors of length dim ------------------------------------------------------------------------------------
-POSITION, GRADIENT, MOMENTUM = 0, 1, 2  # the state of the chain; momenta are whitened, see `probad.mcmc.metrics`
-LEFT_POSITION, LEFT_GRADIENT, LEFT_MOMENTUM = 3, 4, 5  # the two ends of a trajectory
-RIGHT_POSITION, RIGHT_GRADIENT, RIGHT_MOMENTUM = 6, 7, 8
-CANDIDATE_POSITION, CANDIDATE_GRADIENT = 9, 10  # the state chosen from the part of the trajectory being built
-CHOSEN_POSITION, CHOSEN_GRADIENT = 11, 12  # the state chosen from the whole trajectory
-INVERSE_MASS = 13  # the inverse mass matrix, or its diagonal
-SCALE = 14  # square root of the inverse mass: the scale of each coordinate, where the metric is diagonal
-TREE_RHO = 15  # sum of the momenta over the trajectory
-NEAR_MOMENTUM = 16  # momentum at the end of the trajectory where it grows
-STACK = 17  # subtrees under construction: three rows each
+# The state of the chain. Momenta and forces, which are gradients, are whitened; see `probad.mcmc.metrics`.
+POSITION, GRADIENT, FORCE, MOMENTUM = 0, 1, 2, 3
+LEFT_POSITION, LEFT_FORCE, LEFT_MOMENTUM = 4, 5, 6  # the two ends of a trajectory
+RIGHT_POSITION, RIGHT_FORCE, RIGHT_MOMENTUM = 7, 8, 9
+WALK_GRADIENT = 10  # gradient at the end where the trajectory grows
+NEAR_MOMENTUM = 11  # momentum at that end before it grows
+CANDIDATE_POSITION, CANDIDATE_GRADIENT = 12, 13  # the state chosen from the part of the trajectory being built
+CHOSEN_POSITION, CHOSEN_GRADIENT = 14, 15  # the state chosen from the whole trajectory, if it is not the first
+INVERSE_MASS = 16  # the inverse mass matrix, or its diagonal
+SCALE = 17  # square root of the inverse mass: the scale of each coordinate, where the metric is diagonal
+TREE_RHO = 18  # sum of the momenta over the trajectory
+STACK = 19  # subtrees under construction: three rows each
 BEGIN, END, RHO = 0, 1, 2  # first and last momentum in the order of the walk, and the sum of all momenta
 ROWS_PER_LEVEL = 3
 
@@ -104,9 +106,9 @@ class Workspace:
         State of the random number generator.
     schedule : (n_warmup,) int64 array
         The first iteration from which each warm-up iteration renews the metric, if it does; see `probad.mcmc.windows`.
-    metric : (2 * dim * dim,) or (2 * RANK * dim + RANK,) float64 array, or (1,)
-        The factor of a dense inverse mass, by rows and by columns; the directions and stretches of a low-rank one;
-        nothing if there is room for a diagonal one only.
+    metric : (dim * (dim + 2 * padded),) or (2 * RANK * dim + RANK,) float64 array, or (1,)
+        The factor of a dense inverse mass, and again by rows and by columns that are padded to multiples of 8; the
+        directions and stretches of a low-rank one; nothing if there is room for a diagonal one only.
     draws : (n_iterations, dim) float64 array, unconstrained
     gradients : (n_warmup, dim) float64 array, or (1, dim)
         Of the log density at the warm-up draws, if the metric is learnt from them.
@@ -171,8 +173,7 @@ class Workspace:
             self.rows[INVERSE_MASS] = inverse_mass
             self.rows[SCALE] = np.sqrt(inverse_mass)
             return
-        factor = np.linalg.cholesky(inverse_mass)
-        self.metric[:] = np.concatenate([factor.ravel(), factor.T.ravel()])
+        self.metric[:] = _packed(np.linalg.cholesky(inverse_mass))
 
     def inverse_mass(self) -> np.ndarray:
         """The inverse mass: a (dim, dim) matrix if it is dense, else its (dim,) diagonal."""
@@ -229,8 +230,16 @@ class Workspace:
 def _metric(form: int, dim: int) -> np.ndarray:
     """Room for what a metric has besides its diagonal, with that of the unit metric."""
     if form == DENSE:
-        return np.tile(np.eye(dim).ravel(), 2)
+        return _packed(np.eye(dim))
     return np.zeros(STRETCHES * dim + RANK if form == LOW_RANK else 1)
+
+
+def _packed(factor: np.ndarray) -> np.ndarray:
+    """What `metric` holds of a dense metric."""
+    dim = len(factor)
+    padding = np.zeros((dim, -dim % 8))
+    parts = factor, np.concatenate([factor, padding], axis=1), np.concatenate([factor.T, padding], axis=1)
+    return np.concatenate([part.ravel() for part in parts])
 
 
 def _scratch(form: int, dim: int) -> int:

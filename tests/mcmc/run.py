@@ -9,6 +9,7 @@ from probad.mcmc import workspace as w
 from probad.mcmc.integrators import leapfrog
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
+from probad.mcmc.metrics import whiten_gradient
 from probad.mcmc.random import stream
 
 
@@ -45,13 +46,17 @@ def steps(density, position, momentum, step, n, inverse_mass=None):
     space.rows[w.MOMENTUM] = momentum
     rows, scalars, counts, _, _, metric, *_ = memory = space.to_lists()
     address, dim = PythonDensity(density.evaluate, density.dim), density.dim
-    for _ in range(n):
-        assert (
-            leapfrog(address, 0, rows, scalars, counts, metric, w.POSITION, w.GRADIENT, w.MOMENTUM, w.LOGP, step, dim)
-            == 0
-        )
+    walk(address, rows, scalars, counts, metric, step, n, dim)
     space.take_back(*memory)
     return space.rows[w.POSITION].copy(), space.rows[w.MOMENTUM].copy(), float(space.scalars[w.LOGP])
+
+
+def walk(address, rows, scalars, counts, metric, step, n, dim):
+    """Take n leapfrog steps from the state of the chain."""
+    whiten_gradient(rows, counts, metric, w.GRADIENT, w.FORCE, dim)
+    state = w.POSITION, w.GRADIENT, w.FORCE, w.MOMENTUM
+    for _ in range(n):
+        assert leapfrog(address, 0, rows, scalars, counts, metric, *state, w.LOGP, step, dim) == 0
 
 
 def after_transitions(density, starts, algorithm, step_size, n_transitions=1, inverse_mass=None, seed=0):

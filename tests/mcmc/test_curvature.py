@@ -110,7 +110,7 @@ def test_the_metric_is_that_of_its_definition(name):
     metric_fn, softening = METRICS[name]
     _, rows, _, _, point = _at(START, metric_fn, softening)
     g = _metric(START, metric_fn, softening)
-    vector, out, scratch = w.MOMENTUM, w.LEFT_MOMENTUM, w.LEFT_GRADIENT
+    vector, out, scratch = w.MOMENTUM, w.LEFT_MOMENTUM, w.LEFT_FORCE
     rows[3 * vector : 3 * vector + 3] = MOMENTUM.tolist()
     for power in (1.0, -1.0):
         rows[3 * out : 3 * out + 3] = [0.0, 0.0, 0.0]
@@ -129,7 +129,7 @@ def test_the_force_is_the_derivative_of_the_hamiltonian(name, z):
     metric_fn, softening = METRICS[name]
     address, rows, scalars, counts, point = _at(z, metric_fn, softening)
     rows[3 * w.MOMENTUM : 3 * w.MOMENTUM + 3] = MOMENTUM.tolist()
-    status = curvature.force(address, 0, rows, scalars, counts, point, w.MOMENTUM, w.LEFT_GRADIENT, w.RIGHT_GRADIENT, 3)
+    status = curvature.force(address, 0, rows, scalars, counts, point, w.MOMENTUM, w.LEFT_FORCE, w.RIGHT_FORCE, 3)
     assert status == 0
 
     def hamiltonian(q):
@@ -139,7 +139,7 @@ def test_the_force_is_the_derivative_of_the_hamiltonian(name, z):
     h = 1e-4
     stencil = {-2: 1.0, -1: -8.0, 1: 8.0, 2: -1.0}  # five points: the error is of order h^4
     expected = [sum(c * hamiltonian(z + k * h * e) for k, c in stencil.items()) / (12 * h) for e in np.eye(3)]
-    np.testing.assert_allclose(_row(rows, w.RIGHT_GRADIENT), expected, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(_row(rows, w.RIGHT_FORCE), expected, rtol=1e-7, atol=1e-8)
 
 
 # --- the two functions in native code ---------------------------------------------------------------------------------

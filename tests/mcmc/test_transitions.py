@@ -26,6 +26,7 @@ from probad.mcmc import (
 )
 from probad.mcmc import workspace as w
 from probad.mcmc.intrinsics import PythonDensity
+from probad.mcmc.metrics import whiten_gradient
 from probad.mcmc.proposal import begin_statistics
 from probad.mcmc.random import fill_normal
 from tests.mcmc import reference
@@ -104,10 +105,11 @@ def isokinetic(density, position, direction, step, n, inverse_mass):
     """Position, direction and the sum of the gains of kinetic energy after n isokinetic steps of the kernel."""
     algorithm = MAMS(metric="diag" if np.ndim(inverse_mass) < 2 else "dense")
     space = make_space(density, algorithm, position=position, step_size=1.0, inverse_mass=inverse_mass)
-    space.rows[w.RIGHT_POSITION], space.rows[w.RIGHT_GRADIENT] = space.rows[w.POSITION], space.rows[w.GRADIENT]
+    space.rows[w.RIGHT_POSITION] = space.rows[w.POSITION]
     space.rows[w.RIGHT_MOMENTUM] = direction
     rows, scalars, counts, _, _, metric, *_ = memory = space.to_lists()
     address, dim = PythonDensity(density.evaluate, density.dim), density.dim
+    whiten_gradient(rows, counts, metric, w.GRADIENT, w.RIGHT_FORCE, dim)
     gain = sum(microcanonical.isokinetic_step(address, 0, rows, scalars, counts, metric, step, dim) for _ in range(n))
     space.take_back(*memory)
     return space.rows[w.RIGHT_POSITION].copy(), space.rows[w.RIGHT_MOMENTUM].copy(), gain
@@ -226,7 +228,7 @@ def _weights(errors):
     rows, scalars, _, random, *_ = space.to_lists()
     begin_statistics(scalars, space.counts, 0.0)
     for leaf, error in enumerate(errors):
-        trajectory.weigh_leaf(rows, scalars, random, w.POSITION, w.GRADIENT, error, error, leaf, 3)
+        trajectory.weigh_leaf(rows, scalars, random, w.POSITION, error, error, leaf, 3)
     total = math.log(scalars[w.SUBTREE_WEIGHT]) + scalars[w.SUBTREE_SHIFT]
     return total, scalars[w.ACCEPTANCE_SUM] / len(errors), scalars[w.CANDIDATE_ENERGY]
 
@@ -310,14 +312,31 @@ def test_generalised_transitions_stay_exact_when_repeated():
     assert _pair_p_value(TRANSITIONS["hmc generalised"], 1.1, n_transitions=6) > 1e-3
 
 
-def _no_last_kick(address, ctx, rows, scalars, counts, metric, position, gradient, momentum, logp, step, dim):
-    integrators.kick(rows, counts, metric, momentum, gradient, 0.5 * step, dim)
+def _no_last_kick(address, ctx, rows, scalars, counts, metric, position, gradient, force, momentum, logp, step, dim):
+    integrators.kick(rows, momentum, force, 0.5 * step, dim)
     integrators.drift(rows, counts, metric, position, momentum, step, dim)
-    return integrators.evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
+    status = integrators.evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
+    if status == 0:
+        whiten_gradient(rows, counts, metric, gradient, force, dim)
+    return status
 
 
-def _weigh_by_position(rows, scalars, random, position, gradient, energy, error, leaf, dim, real=trajectory.weigh_leaf):
-    real(rows, scalars, random, position, gradient, energy, 0.0, leaf, dim)
+def _old_force(address, ctx, rows, scalars, counts, metric, position, gradient, force, momentum, logp, step, dim):
+    integrators.kick(rows, momentum, force, 0.5 * step, dim)
+    integrators.drift(rows, counts, metric, position, momentum, step, dim)
+    status = integrators.evaluate(address, ctx, rows, position, gradient, scalars, logp, dim)
+    integrators.kick(rows, momentum, force, 0.5 * step, dim)
+    return status
+
+
+def _begin_with_less_force(rows, position, force, momentum, dim, real=trajectory.begin_end):
+    real(rows, position, force, momentum, dim)
+    for i in range(dim):
+        rows[force * dim + i] = 0.5 * rows[force * dim + i]
+
+
+def _weigh_by_position(rows, scalars, random, position, energy, error, leaf, dim, real=trajectory.weigh_leaf):
+    real(rows, scalars, random, position, energy, 0.0, leaf, dim)
 
 
 def _check_the_top_alone(rows, begin, end, rho, more, dim, real=trajectory.turns):
@@ -346,6 +365,8 @@ def _turn_for_nothing(*args, real=microcanonical.turn):
 # what is broken, where, and which transition shows it
 BUGS = {
     "nuts: a half kick is missing": (trajectory, "leapfrog", _no_last_kick, "nuts"),
+    "nuts: forces stay as they were": (trajectory, "leapfrog", _old_force, "nuts"),
+    "nuts: an end begins with half its force": (trajectory, "begin_end", _begin_with_less_force, "nuts"),
     "nuts: weights are ignored": (trajectory, "weigh_leaf", _weigh_by_position, "nuts"),
     "nuts: subtrees are not checked": (trajectory, "turns", _check_the_top_alone, "nuts"),
     "nuts: momenta are too large": (trajectory, "fill_normal", _too_fast, "nuts"),
