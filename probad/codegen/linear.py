@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from probad.codegen import factorise
 from probad.codegen.host import HostCall
-from probad.codegen.places import LANES, RESULT, WORK, Buffer, Place
+from probad.codegen.places import WORK, Buffer, Place
 from probad.codegen.pointers import library
 from probad.ir.graph import LOOP, PULL
 
@@ -117,6 +118,9 @@ def _cholesky(calls: Calls) -> bool:
     if len(calls.out.shape) != 2:
         return False
     n, fn, program = calls.out.shape[0], calls.fn, calls.program
+    if n <= factorise.MOST:
+        factorise.Cholesky(calls).emit()
+        return True
     calls.copy(calls.place(0), calls.out)
     info = fn.alloca_i32()
     size = calls.integer(n)
@@ -130,103 +134,10 @@ def _cholesky(calls: Calls) -> bool:
 
 
 def _pull(calls: Calls) -> bool:
-    return calls.params["op"] == "cholesky" and len(calls.out.shape) == 2 and CholeskyPull(calls).emit()
-
-
-class CholeskyPull:
-    """The reverse rule of the Cholesky factorisation, in place, one row after another from the last.
-
-    Source: Murray, "Differentiation of the Cholesky decomposition" (2016), the unblocked algorithm of section 3.2; its
-    inner loops run along rows here.
-    """
-
-    def __init__(self, calls: Calls):
-        self.calls, self.program, self.fn = calls, calls.program, calls.fn
-        self.n = calls.out.shape[0]
-
-    def emit(self) -> bool:
-        """Write the loops."""
-        calls, program, fn, n = self.calls, self.program, self.fn, self.n
-        self.factor = calls.in_order(1)
-        if self.factor.buffer.kind == RESULT:  # rows are read beyond their end
-            self.factor = Place.whole(program.in_memory(Buffer(WORK, n * n)), (n, n))
-            calls.copy(calls.place(1), self.factor)
-        work = Buffer(WORK, n * n)
-        self.matrix = Place.whole(program.in_memory(work), (n, n))
-        calls.copy(calls.place(0), self.matrix)
-        self.row, self.sums, self.weights = (Place.whole(program.in_memory(Buffer(WORK, n + LANES)), (n + LANES,))
-                                             for _ in range(3))  # fmt: skip
-        for place in (self.factor, self.matrix, self.row, self.sums, self.weights):
-            program.address(place.buffer)
-        with fn.loop(0, n, 1) as rows:
-            self.step(rows.index * -1 + (n - 1))
-        with fn.loop(0, n, 1) as rows:
-            self.write_row(rows.index)
-        return True
-
-    def get(self, place: Place, index, lanes: int = 1):
-        """Elements of an array."""
-        return self.program.load(place.buffer, place.offset, index, lanes)
-
-    def put(self, place: Place, index, value) -> None:
-        """Write elements of an array."""
-        self.program.store(place.buffer, place.offset, index, value)
-
-    def step(self, j) -> None:
-        """Take row j of the factor out again."""
-        fn, n = self.fn, self.n
-        diagonal = j * n + j
-        inverse = fn.constant(1.0) / self.get(self.factor, diagonal)
-        dot = fn.alloca(1)
-        fn.store(fn.constant(0.0), dot)
-        with fn.loop(j + 1, n, 1) as below:  # c' c-bar, and c-bar / d
-            at = below.index * n + j
-            bar = self.get(self.matrix, at)
-            fn.store(fn.load(dot) + self.get(self.factor, at) * bar, dot)
-            scaled = bar * inverse
-            self.put(self.matrix, at, scaled)
-            self.put(self.weights, below.index, scaled)
-        d = (self.get(self.matrix, diagonal) - fn.load(dot) * inverse) * inverse
-        self.put(self.matrix, diagonal, d * 0.5)
-        self.copy_row(j, d)
-        spread = j + (LANES - 1)
-        with fn.loop(0, spread, LANES) as blocks:
-            self.columns(j, blocks.index)
-        with fn.loop(0, j, 1) as left:
-            self.put(self.matrix, j * n + left.index, self.get(self.sums, left.index))
-
-    def copy_row(self, j, d) -> None:
-        """The row of the factor left of the diagonal with zeros behind it, and its cotangent to start from."""
-        fn, n = self.fn, self.n
-        with fn.loop(0, j, 1) as left:
-            r = self.get(self.factor, j * n + left.index)
-            self.put(self.row, left.index, r)
-            self.put(self.sums, left.index, self.get(self.matrix, j * n + left.index) - d * r)
-        zero = fn.splat(fn.constant(0.0), LANES)
-        self.put(self.row, j, zero)
-        self.put(self.sums, j, zero)
-
-    def columns(self, j, k) -> None:
-        """Four columns: B-bar -= c-bar r and r-bar -= c-bar' B for the rows below."""
-        fn, n = self.fn, self.n
-        r = self.get(self.row, k, LANES)
-        total = fn.alloca(LANES)
-        fn.store(self.get(self.sums, k, LANES), total)
-        with fn.loop(j + 1, n, 1) as below:
-            at = below.index * n + k
-            weight = fn.splat(self.get(self.weights, below.index), LANES)
-            self.put(self.matrix, at, self.get(self.matrix, at, LANES) - weight * r)
-            fn.store(fn.load(total, LANES) - weight * self.get(self.factor, at, LANES), total)
-        self.put(self.sums, k, fn.load(total, LANES))
-
-    def write_row(self, i) -> None:
-        """The result is symmetric: what belongs to a pair of elements is shared between them."""
-        n, out = self.n, self.calls.out
-        with self.fn.loop(0, i, 1) as left:
-            value = self.get(self.matrix, i * n + left.index) * 0.5
-            self.put(out, i * n + left.index, value)
-            self.put(out, left.index * n + i, value)
-        self.put(out, i * n + i, self.get(self.matrix, i * n + i))
+    if calls.params["op"] != "cholesky" or len(calls.out.shape) != 2:
+        return False
+    factorise.CholeskyPull(calls).emit()
+    return True
 
 
 def _solve_triangular(calls: Calls) -> bool:
