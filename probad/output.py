@@ -7,7 +7,7 @@ groups; what this module returns is whatever ``import arviz`` works with.
 from __future__ import annotations
 
 import contextlib
-import gc
+import itertools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from probad.convergence import figures
+from probad.garbage import without_collection
 from probad.version import __version__
 
 FEWEST_DRAWS = 4  # that ArviZ takes figures from
@@ -52,7 +53,7 @@ def import_parts() -> None:
     Not in a thread of its own: imports change the filters of warnings for a moment, which are those of all threads.
     ArviZ 0.2x itself, which warns on import, is left for later.
     """
-    with contextlib.suppress(ImportError), _without_collection():  # whoever needs it will say so
+    with contextlib.suppress(ImportError), without_collection():  # whoever needs it will say so
         if is_classic():
             import matplotlib.pyplot  # noqa: F401
             import scipy.signal
@@ -61,29 +62,28 @@ def import_parts() -> None:
 
             xarray.DataArray(np.zeros(1), {"x": ["a"]}, ["x"])  # which imports more
         else:
-            _converter()({"posterior": {"x": np.zeros((1, 1))}})  # xarray imports more when it is first used
+            _tree({"posterior": {"x": np.zeros((1, 1))}}, {}, {})  # xarray imports more when it is first used
 
 
-@contextlib.contextmanager
-def _without_collection():
-    """No search for garbage meanwhile: imports leave none, and searching what they make takes a third of their time."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+def _tree(groups: dict[str, dict[str, np.ndarray]], coords: dict[str, Any], dims: dict[str, list]):
+    """A DataTree as ``from_dict`` of ArviZ 1.x makes it, for the import of which a new process would wait 0.1 s."""
+    import xarray
 
-
-def _converter():
-    """The function ``from_dict`` of this ArviZ; of ArviZ 1.x without its plots and statistics, which take a second."""
-    if is_classic():
-        return import_arviz().from_dict
-    from arviz_base import from_dict
-
-    return from_dict
+    datasets = {}
+    for group, arrays in groups.items():
+        variables, labels = {}, {}
+        leading = [] if group in WITHOUT_DRAWS else ["chain", "draw"]
+        for name, values in arrays.items():
+            numbers = itertools.count()
+            given = [*leading, *dims.get(name, []), *([None] * np.ndim(values))][: np.ndim(values)]
+            axes = [f"{name}_dim_{next(numbers)}" if axis is None else axis for axis in given]
+            variables[name] = (axes, np.asarray(values))
+            labels |= {axis: coords.get(axis, np.arange(n)) for axis, n in zip(axes, np.shape(values), strict=True)}
+        attrs = {"creation_library": "probad", "creation_library_version": __version__,
+                 "creation_library_language": "Python", "sample_dims": leading}  # fmt: skip
+        labels = {axis: values for axis, values in labels.items() if axis not in variables}
+        datasets[group] = xarray.Dataset(variables, labels, attrs)
+    return xarray.DataTree.from_dict(datasets)
 
 
 def to_arviz(
@@ -111,18 +111,18 @@ def to_arviz(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    from_dict = _converter()
     groups = {group: dict(arrays) for group, arrays in groups.items() if arrays}
     names = {name for arrays in groups.values() for name in arrays}
     dims = {name: list(axes) for name, axes in dims.items() if name in names and axes}
     used = {axis for axes in dims.values() for axis in axes}
     coords = {name: _labels(values) for name, values in coords.items() if name in used}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ArviZ doubts results with more chains than draws
-        if is_classic():
+    if is_classic():
+        from_dict = import_arviz().from_dict
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ArviZ doubts results with more chains than draws
             result = from_dict(**groups, coords=coords, dims=dims, save_warmup=True)
-        else:
-            result = from_dict(groups, coords=coords, dims=dims, save_warmup=True)
+    else:
+        result = _tree(groups, coords, dims)
     stamp = {"inference_library": "probad", "inference_library_version": __version__, "created_at": _now()}
     plain = {name: _storable(value) for name, value in attrs.items() if value is not None}
     for group in groups:

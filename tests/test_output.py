@@ -206,3 +206,32 @@ def test_an_approximation_has_the_same_form():
     assert (attrs["algorithm"], attrs["family"], attrs["seed"], attrs["sample_seed"]) == ("VI", "mean-field", 1, 3)
     assert attrs["converged"] == 0
     assert attrs["elbo"] == pytest.approx(approximation.elbo[-100:].mean())
+
+
+@pytest.mark.skipif(is_classic(), reason="ArviZ 0.2x makes its objects itself")
+@pytest.mark.parametrize("n", [0, 1])
+def test_trees_are_those_that_arviz_makes(n):
+    import xarray
+    from arviz_base import from_dict
+
+    rng = np.random.default_rng(0)
+    groups = {
+        "posterior": {"a": rng.normal(size=(3, 5)), "b": rng.normal(size=(3, 5, 2, 3)), "c": np.zeros((3, 5, n))},
+        "warmup_posterior": {"a": rng.normal(size=(3, 7))},
+        "sample_stats": {"diverging": rng.normal(size=(3, 5)) > 0, "n_steps": rng.integers(0, 9, (3, 5))},
+        "observed_data": {"y": rng.normal(size=3), "total": np.array(3.0)},
+        "constant_data": {"x": rng.normal(size=(2, 3)), "day": DAYS},
+    }
+    coords = {"row": ["p", "q"], "day": DAYS}
+    dims = {"b": ("row", None), "x": ("row",), "day": ("day",), "y": ("day",), "c": (None,)}
+    found = to_arviz(groups, coords=coords, dims=dims, attrs={})
+    lists = {name: list(axes) for name, axes in dims.items()}
+    expected = from_dict(groups, coords=coords, dims=lists, save_warmup=True)
+    assert group_names(found) == group_names(expected)
+    for group in groups:
+        xarray.testing.assert_identical(
+            found[group].to_dataset().drop_attrs(), expected[group].to_dataset().drop_attrs()
+        )
+        assert [str(name) for name in found[group].data_vars] == [str(name) for name in expected[group].data_vars]
+        assert set(expected[group].attrs) <= set(found[group].attrs)
+        assert found[group].attrs["sample_dims"] == expected[group].attrs["sample_dims"]

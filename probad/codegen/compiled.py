@@ -7,14 +7,12 @@ the tape: the first calls, and one now and then.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import gc
 import math
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,11 +20,12 @@ from probad.ad.jacobians import jacobian
 from probad.codegen import host
 from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
 from probad.codegen.expand import expand
-from probad.codegen.joining import Joining
+from probad.codegen.joining import APART, Joining
 from probad.codegen.llvm import compile_module
 from probad.codegen.places import aligned
 from probad.codegen.program import Text, write
 from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
+from probad.garbage import without_collection
 from probad.ir.capture import capture
 from probad.ir.graph import Graph
 from probad.ir.passes import prepare, prepare_gradient
@@ -39,18 +38,6 @@ SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by mor
 LARGEST_ROUNDING = 1e-4  # relative difference that rounding may explain far out, where cancellation makes it large
 
 
-@contextlib.contextmanager
-def without_collection() -> Iterator[None]:
-    """Keep the garbage collector from looking through everything again and again while many small objects are made."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 class Trace:
     """Native code for one path through a function.
 
@@ -60,9 +47,15 @@ class Trace:
         As the passes of `probad.ir` leave it.
     apart : bool
         See `probad.codegen.program.write`.
+
+    Attributes
+    ----------
+    graph : Graph
+        What it was made for: the function without its gradient.
     """
 
     def __init__(self, graph: Graph, *, apart: bool):
+        self.graph = graph
         self.text: Text = write(expand(graph), apart=apart)
         self._native = compile_module(self.text.text, symbols=self.text.symbols)
         self.address = self._native.address("f")
@@ -118,68 +111,50 @@ class CompiledDensity:
         self.evaluate, self.start, self.dim, self.gradient = evaluate, start.copy(), len(start), gradient
         self.n_gradient = 0 if gradient == "none" else self.dim
         self._lock = threading.RLock()
-        self.traces: list[Trace] = []  # another list when other traces replace them
         self.n_checks = 0  # by all threads
         self.checked_at = -math.inf  # by `time.perf_counter`
         self._warned = False
-        self._graphs: list[Graph] = []
-        self.joining = Joining(self._fn)
-        self._alone: tuple[list[Trace], list[Graph]] | None = None  # what there was before paths were joined
+        self.joining: Joining[Trace] = Joining(self._fn)
         dispatcher()  # compiled first, since later another thread may have the compiler for long
         self.extend(start)
 
-    def add(self, z: np.ndarray) -> None:
-        """Compile the path that the function takes at `z`."""
-        with without_collection():
-            graph = prepare(capture(self._fn, z)[0])
-            self.traces.append(self._compiled(graph))
-        self._graphs.append(graph)
-
-    def _compiled(self, graph: Graph, *, careful: bool = False) -> Trace:
-        is_to_differentiate = self.gradient == "reverse"
-        return Trace(prepare_gradient(graph, careful=careful) if is_to_differentiate else graph, apart=True)
-
-    def add_careful(self, number: int) -> None:
-        """Compile a path again, so that in derivatives zero times infinity is zero; it comes before the first."""
-        self.traces.append(self._compiled(self._graphs[number], careful=True))
-        self._graphs.append(self._graphs[number])
+    @property
+    def traces(self) -> list[Trace]:
+        """The code in use, in the order in which it is tried; another list when other traces replace them."""
+        return self.joining.codes
 
     def extend(self, z: np.ndarray) -> bool:
         """Compile a path that no trace takes, alone or joined with the others; returns whether there is new code."""
-        was_joined = self.joining.is_joined
-        n_alone = len(self._alone[0]) if was_joined else len(self.traces)
-        what = self.joining.meet((z,), has_room=n_alone < MAX_TRACES)
-        if was_joined and not self.joining.is_joined:  # this path contradicts the program
-            self.traces, self._graphs = self._alone
-        if isinstance(what, Graph):
-            try:
-                self._adopt_program(what)
-                return True
-            except CompileError as error:
-                self.part(str(error))
-                what = self.joining.meet((z,), has_room=len(self.traces) < MAX_TRACES)
-        if what:
-            self.add(z)
-        return bool(what)
+        new = self.joining.extend((z,), lambda: self._alone(z), self._together, most=MAX_TRACES)
+        return new is not None
 
-    def _adopt_program(self, graph: Graph) -> None:
-        """Use a program of all paths from now on."""
+    def _alone(self, z: np.ndarray) -> Trace:
+        """Code for the path that the function takes at `z`."""
         with without_collection():
-            graph = prepare(graph)
-            trace = self._compiled(graph)
+            return self._compiled(prepare(capture(self._fn, z)[0]))
+
+    def _together(self, graph: Graph) -> Trace:
+        """Code for all paths."""
+        with without_collection():
+            trace = self._compiled(prepare(graph))
         if trace.text.host:
             raise CompileError("some operations are carried out by Python")
-        if not self.joining.is_joined:
-            self._alone, self.joining.is_joined = (self.traces, self._graphs), True
-        self.traces, self._graphs = [trace], [graph]
         self.n_checks = 0  # the program is new: look closely
+        return trace
+
+    def _compiled(self, graph: Graph, *, careful: bool = False) -> Trace:
+        whole = prepare_gradient(graph, careful=careful) if self.gradient == "reverse" else graph
+        trace = Trace(whole, apart=True)
+        trace.graph = graph
+        return trace
+
+    def add_careful(self, number: int) -> None:
+        """Compile a path again, so that in derivatives zero times infinity is zero; it comes before the first."""
+        self.traces.append(self._compiled(self.traces[number].graph, careful=True))
 
     def part(self, why: str) -> bool:
         """Go back to single paths, and join no more; returns whether paths were joined."""
-        was_joined = self.joining.part(why)
-        if was_joined:
-            self.traces, self._graphs = self._alone
-        return was_joined
+        return self.joining.part(why)
 
     def worker(self) -> Worker:
         """An evaluator for one thread."""
@@ -312,7 +287,7 @@ class Worker:
             if not np.isfinite([compiled, tape]).all() or abs(compiled - tape) <= LARGEST_ROUNDING * size:
                 return status  # far out rounding sets two right programs apart, or leaves one without a number
             with self._compiled._lock:
-                if self._compiled.part("they went on in different ways from where they had met"):
+                if self._compiled.part(APART):
                     self._adopt()
                     self._table.check_after(1)
                     return self._by_tape(point, value, result)

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from probad.ad.box import Box
-from probad.codegen.compiled import Context, Trace, without_collection
+from probad.codegen.compiled import Context, Trace
 from probad.codegen.dispatch import FATAL, MAX_TRACES, OK
 from probad.codegen.joining import Joining
 from probad.errors import CaptureError, CompileError, CompileWarning, ConversionError, StaleTraceError
+from probad.garbage import without_collection
 from probad.ir.capture import capture
 from probad.ir.graph import Graph
 from probad.ir.passes import prepare
@@ -56,16 +57,14 @@ class CompiledFunction:
         functools.update_wrapper(self, fn, updated=())
         self._fn, self._wanted = fn, wanted
         self._lock = threading.RLock()
-        self._paths: dict[tuple, list[_Path]] = {}
-        self._joinings: dict[tuple, Joining] = {}
-        self._alone: dict[tuple, list[_Path]] = {}  # paths of before they were joined
+        self._joinings: dict[tuple, Joining[_Path]] = {}  # by shapes
         self._plain: set[tuple] = set()  # shapes that run as plain Python
         self._local = threading.local()
 
     @property
     def n_traces(self) -> int:
         """How many paths have been compiled, over all shapes."""
-        return sum(map(len, self._paths.values()))
+        return sum(len(joining.codes) for joining in self._joinings.values())
 
     def __call__(self, *args: Any) -> Any:
         """Call the function; traced values make it run as it is written."""
@@ -77,7 +76,7 @@ class CompiledFunction:
         if key in self._plain:
             return self._fn(*args)
         flat = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0)
-        for path in self._paths.get(key, ()):
+        for path in self._joinings[key].codes if key in self._joinings else ():
             found = path.run(flat, self._local)
             if found is not None:
                 return self._checked(key, path, found[0], args)
@@ -98,54 +97,33 @@ class CompiledFunction:
 
     def _extend(self, key: tuple, flat: np.ndarray, args: tuple) -> Any:
         """Capture a new path, and call it."""
-        with self._lock:
-            path = self._new_path(key, args)
-            if path is None:
-                return self._fn(*args)
+        found = None
+
+        def tried(path: _Path) -> _Path | None:
+            """A path, if its results are finite here; else Python's answer counts."""
+            nonlocal found
             found = path.run(flat, self._local)
-            if found is None:  # something in the results is not finite: Python's answer counts
+            return None if found is None else path
+
+        with self._lock:
+            joining = self._joinings.setdefault(key, Joining(self._fn))
+            try:
+                path = joining.extend(
+                    args,
+                    lambda: tried(_Path(self._fn, args)),
+                    lambda graph: tried(_Path(self._fn, args, graph)),
+                    most=MAX_TRACES,
+                )
+            except (CaptureError, CompileError, ConversionError) as error:
+                self._give_up(key, str(error))
                 return self._fn(*args)
-            if path.is_joined:
-                self._alone.setdefault(key, self._paths[key])
-                self._paths[key], self._joinings[key].is_joined = [path], True
-            else:
-                self._paths.setdefault(key, []).append(path)
-        return self._checked(key, path, found[0], args)
-
-    def _new_path(self, key: tuple, args: tuple) -> _Path | None:
-        """Code for the path taken here, alone or joined with the others; None if there is none, or none yet."""
-        joining = self._joinings.setdefault(key, Joining(self._fn))
-        n_paths = len(self._alone.get(key, self._paths.get(key, ())))
-        try:
-            was_joined = joining.is_joined
-            what = joining.meet(args, has_room=n_paths < MAX_TRACES)
-            if was_joined and not joining.is_joined:  # this path contradicts the program
-                self._paths[key] = self._alone[key]
-            if isinstance(what, Graph):
-                try:
-                    return _Path(self._fn, args, what)
-                except CompileError as error:
-                    self._part(key, str(error))
-                    what = joining.meet(args, has_room=n_paths < MAX_TRACES)
-            if what:
-                return _Path(self._fn, args)
-        except (CaptureError, CompileError, ConversionError) as error:
-            self._give_up(key, str(error))
-            return None
-        if joining.why_apart:
-            self._give_up(
-                key,
-                f"it takes more than {MAX_TRACES} different paths, by conditions on its arguments, which were not "
-                f"joined: {joining.why_apart}",
-            )
-        return None
-
-    def _part(self, key: tuple, why: str) -> bool:
-        """Go back to single paths, and join no more; returns whether paths were joined."""
-        was_joined = self._joinings[key].part(why)
-        if was_joined:
-            self._paths[key] = self._alone[key]
-        return was_joined
+            if path is None and joining.why_apart and len(joining.codes) >= MAX_TRACES:
+                self._give_up(
+                    key,
+                    f"it takes more than {MAX_TRACES} different paths, by conditions on its arguments, which were not "
+                    f"joined: {joining.why_apart}",
+                )
+        return self._fn(*args) if path is None else self._checked(key, path, found[0], args)
 
     def _give_up(self, key: tuple, reason: str) -> None:
         self._plain.add(key)
@@ -159,7 +137,9 @@ class CompiledFunction:
             expected = self._fn(*args)
             for a, b in zip(flatten(out)[0], flatten(expected)[0], strict=True):
                 if not np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * (1 + np.max(np.abs(b), initial=0.0))):
-                    if path.is_joined and self._part(key, "they went on in different ways from where they had met"):
+                    if path.is_joined and self._joinings[key].part(
+                        "they went on in different ways from where they had met"
+                    ):
                         return expected
                     raise StaleTraceError(
                         f"{getattr(self._fn, '__name__', 'The function')} gives {b!r}, but the code compiled from it "

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from probad.codegen.compiled import Context, Trace, without_collection
+from probad.codegen.compiled import Context, Trace
 from probad.codegen.dispatch import FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, Table, dispatcher
 from probad.errors import CaptureError, CompileError, ConversionError, StaleTraceError
+from probad.garbage import without_collection
 from probad.ir.capture import capture
 from probad.ir.passes import prepare
 from probad.tree import flatten
