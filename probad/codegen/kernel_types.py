@@ -30,6 +30,7 @@ from types import FunctionType
 from typing import Any
 
 from probad.errors import CompileError
+from probad.parsing import parse
 
 ELEMENT = {"floats": "float", "ints": "int", "words": "word"}
 TYPES = ("float", "int", "word", "bool", "opaque", *ELEMENT)
@@ -159,7 +160,7 @@ def _source(fn: Callable) -> tuple[ast.FunctionDef, str, int]:
         tree = _parsed_in_haste(fn)
         if tree is None:
             lines, start = inspect.getsourcelines(fn)
-            tree = ast.parse(textwrap.dedent("".join(lines)))
+            tree = parse(textwrap.dedent("".join(lines)))
     except (OSError, SyntaxError) as error:
         raise CompileError(f"{file}:{fn.__code__.co_firstlineno}: the source of {name} cannot be read.") from error
     definition = tree.body[0]
@@ -180,7 +181,7 @@ def _parsed_in_haste(fn: FunctionType) -> ast.Module | None:
         return None
     ends = (k for k in range(first + 1, len(lines)) if lines[k][0] not in " \t\r\n\f#)")
     try:
-        return ast.parse("".join(lines[first : next(ends, len(lines))]))
+        return parse("".join(lines[first : next(ends, len(lines))]))
     except SyntaxError:
         return None
 

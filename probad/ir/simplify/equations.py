@@ -25,6 +25,7 @@ from probad.ir.simplify.rules import (
     Rule,
     literal_look,
 )
+from probad.parsing import parse
 
 OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power"}
 EQUATIONS: dict[str, Callable[..., bool] | None] = {}  # and their conditions
@@ -35,7 +36,7 @@ def equations(*rows: str | tuple[str, Callable[..., bool]]) -> None:
     for row in rows:
         equation, condition = (row, None) if isinstance(row, str) else row
         EQUATIONS[equation] = condition
-        left, right = (ast.parse(side.strip(), mode="eval").body for side in equation.split(" = "))
+        left, right = (parse(side.strip(), mode="eval").body for side in equation.split(" = "))
         make = _maker(right)
         names = () if condition is None else tuple(inspect.signature(condition).parameters)
         for pattern in _orders(left):
