@@ -90,6 +90,9 @@ def _read(b: Builder, x: int, places: np.ndarray, factor: np.ndarray, out: Predi
             return False
         out.offset += factor * np.ravel(data)[places]
         return True
+    if not b.shape(x):
+        out.scalars[x] = out.scalars.get(x, 0.0) + factor
+        return True
     if op in ("add", "subtract"):
         signs = (1.0, 1.0 if op == "add" else -1.0)
         return all(
@@ -98,7 +101,7 @@ def _read(b: Builder, x: int, places: np.ndarray, factor: np.ndarray, out: Predi
     if op in ("negative", "copy"):
         return _read(b, args[0], places, -factor if op == "negative" else factor, out)
     if op in ("multiply", "divide"):
-        for known, other in (args, args[::-1])[op == "divide" :]:
+        for known, other in (args, args[::-1]) if op == "multiply" else (args[::-1],):
             data = b.data(known) if b.shape(known) else b.scalar(known)
             if data is None:
                 continue
@@ -106,9 +109,6 @@ def _read(b: Builder, x: int, places: np.ndarray, factor: np.ndarray, out: Predi
             with np.errstate(all="ignore"):
                 by = factor * by if op == "multiply" else factor / by
             return bool(np.isfinite(by).all()) and _read(b, other, _places_in(b, other, x, places), by, out)
-    if not b.shape(x):
-        out.scalars[x] = out.scalars.get(x, 0.0) + factor
-        return True
     if op == "matmul" and _read_product(b, args, places, factor, out):
         return True
     if op in MOVES:
@@ -119,7 +119,7 @@ def _read(b: Builder, x: int, places: np.ndarray, factor: np.ndarray, out: Predi
 
 def _read_array(source: int, places: np.ndarray, factor: np.ndarray, out: Predictor) -> bool:
     """Add what is read from an array, if many observations read the same."""
-    if SAVING * len(np.unique(places)) > out.n:
+    if np.all(np.diff(places) > 0) or SAVING * len(np.unique(places)) > out.n:
         return False
     out.readings.append((source, places, factor))
     return True
@@ -158,6 +158,8 @@ def _read_product(b: Builder, args, places: np.ndarray, factor: np.ndarray, out:
     """Add a product of a matrix of data with an unknown vector."""
     for k, data in enumerate(map(b.data, args)):
         if data is not None and data.ndim == 2 and len(b.shape(args[1 - k])) == 1:
+            if not _is_affordable(out.n, b.size(args[1 - k])):
+                return False
             rows = (data if k == 0 else data.T)[places]
             out.products.append((args[1 - k], factor[:, None] * rows))
             return True
@@ -192,8 +194,6 @@ def _grouping(b: Builder, predictor: Predictor) -> tuple[list, list] | None:
     """
     n, readings = predictor.n, sorted(predictor.readings, key=lambda r: -len(np.unique(r[1])))
     shared = len(predictor.scalars) + sum(matrix.shape[1] for _, matrix in predictor.products)
-    if shared > MOST_COLUMNS:
-        return None
     n_terms = n * (1 + len(readings) + shared)
     best = None
     for n_grouped in range(len(readings) + 1):
@@ -201,10 +201,14 @@ def _grouping(b: Builder, predictor: Predictor) -> tuple[list, list] | None:
         n_columns = shared + sum(b.size(source) for source, _, _ in through)
         n_groups = len(np.unique(_joint(grouped), axis=0)) if grouped else 0
         cost = n_groups * n_grouped * ((n_grouped + 3) / 2 + n_columns) + (n_columns + 2) ** 2 / 2
-        few = n_columns <= MOST_COLUMNS and 2.0 * n * (n_columns + 1) ** 2 < MOST_FLOPS
-        if few and SAVING * cost < n_terms and (best is None or cost < best[0]):
+        if _is_affordable(n, n_columns) and SAVING * cost < n_terms and (best is None or cost < best[0]):
             best = (cost, grouped, through)
     return None if best is None else best[1:]
+
+
+def _is_affordable(n: int, n_columns: int) -> bool:
+    """Whether a matrix is small enough to be factorised."""
+    return n_columns <= MOST_COLUMNS and 2.0 * n * (n_columns + 1) ** 2 < MOST_FLOPS
 
 
 def _joint(grouped: list) -> np.ndarray:
