@@ -223,7 +223,7 @@ def wait():
 native = sys.argv[2] == "native"
 if native:
     threading.Thread(target=wait).start()
-post = pb.nuts(heavy() if native else Slow(), draws=20000, warmup=100, chains=2, seed=9, store=sys.argv[1],
+post = pb.nuts(heavy() if native else Slow(), draws=100_000, warmup=100, chains=2, seed=9, store=sys.argv[1],
     progress=False)
 print(post["posterior"].sizes["draw"], returned[0] - sent[0])
 """
@@ -239,7 +239,7 @@ def test_ctrl_c_leaves_a_store_that_can_be_continued(kind, tmp_path):
     assert done.returncode == 0, done.stderr
     n_draws, seconds = done.stdout.split()
     print(done.stdout)
-    assert 0 < int(n_draws) < 20000
+    assert 0 < int(n_draws) < 100_000
     assert float(seconds) < 5.0  # half a second on a machine with nothing else to do; the summary comes after that
     density = heavy() if kind == "native" else Bell()
     stored = pb.read_store(path, density)["posterior"]
@@ -249,7 +249,7 @@ def test_ctrl_c_leaves_a_store_that_can_be_continued(kind, tmp_path):
     contents = Contents(path)  # to the end it would take long: a part shows that states and draws fit
     writer_ = Writer(path, resumed=True)
     result = sample_chains(
-        density, NUTS(), draws=20000, warmup=100, chains=2, seed=9, recorder=writer_, progress=Stopper(path, contents)
+        density, NUTS(), draws=100_000, warmup=100, chains=2, seed=9, recorder=writer_, progress=Stopper(path, contents)
     )
     writer_.close()
     whole = sample_chains(density, NUTS(), draws=result.draws.shape[1], warmup=100, chains=2, seed=9)
