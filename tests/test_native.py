@@ -106,7 +106,7 @@ def test_a_branch_in_a_long_loop_becomes_one_loop_of_choices():
     assert n_traces(density) == 1
     by_tape.clear()
     _check_all(density, points[::50])
-    assert "loop" in density._native._compiled.traces[0].graph.ops
+    assert "loop" in density._native._compiled.traces[0].function.ops
 
 
 def _helper(z):

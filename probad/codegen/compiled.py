@@ -48,14 +48,12 @@ class Trace:
     apart : bool
         See `probad.codegen.program.write`.
 
-    Attributes
-    ----------
-    graph : Graph
-        What it was made for: the function without its gradient.
+    function : Graph, optional
+        What a density's code was made from, before its gradient joined it.
     """
 
-    def __init__(self, graph: Graph, *, apart: bool):
-        self.graph = graph
+    def __init__(self, graph: Graph, *, apart: bool, function: Graph | None = None):
+        self.function = function
         self.text: Text = write(expand(graph), apart=apart)
         self._native = compile_module(self.text.text, symbols=self.text.symbols)
         self.address = self._native.address("f")
@@ -144,13 +142,11 @@ class CompiledDensity:
 
     def _compiled(self, graph: Graph, *, careful: bool = False) -> Trace:
         whole = prepare_gradient(graph, careful=careful) if self.gradient == "reverse" else graph
-        trace = Trace(whole, apart=True)
-        trace.graph = graph
-        return trace
+        return Trace(whole, apart=True, function=graph)
 
     def add_careful(self, number: int) -> None:
         """Compile a path again, so that in derivatives zero times infinity is zero; it comes before the first."""
-        self.traces.append(self._compiled(self.traces[number].graph, careful=True))
+        self.traces.append(self._compiled(self.traces[number].function, careful=True))
 
     def part(self, why: str) -> bool:
         """Go back to single paths, and join no more; returns whether paths were joined."""

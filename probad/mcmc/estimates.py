@@ -14,7 +14,7 @@ import math
 
 from probad.mcmc.low_rank import PRIOR, refine_scale, take_directions
 from probad.mcmc.matrices import cholesky, geometric_mean
-from probad.mcmc.metrics import padded
+from probad.mcmc.rows import padded
 from probad.mcmc.workspace import (
     ADAPTATION,
     BY_DRAWS,

@@ -9,7 +9,7 @@ L = S (I + U f U').
 
 from __future__ import annotations
 
-from probad.mcmc.rows import inner_product
+from probad.mcmc.rows import inner_product, padded
 from probad.mcmc.workspace import (
     DENSE,
     DIRECTIONS,
@@ -67,11 +67,6 @@ def drift(rows, counts, metric, position, momentum, step, dim):
             rows[q + i] = rows[q + i] + step * rows[s + i] * rows[p + i]
         if counts[FORM] == LOW_RANK:
             add_directions(rows, counts, metric, q, p, UNIT_DIRECTIONS * dim, DIRECTIONS * dim, step, dim)
-
-
-def padded(dim):
-    """`dim`, filled up to a multiple of 8."""
-    return (dim + 7) // 8 * 8
 
 
 def add_lower(rows, metric, target, source, step, dim):

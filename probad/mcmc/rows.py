@@ -7,6 +7,11 @@ order is part of the result, so it is the same in Python. Rows are numbered as i
 from __future__ import annotations
 
 
+def padded(dim):
+    """`dim`, filled up to a multiple of 8."""
+    return (dim + 7) // 8 * 8
+
+
 def copy_row(rows, source, target, dim):
     """Copy one row to another."""
     a = source * dim

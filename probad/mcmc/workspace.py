@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from probad.mcmc.rows import padded
+
 # --- rows: vectors of length dim ------------------------------------------------------------------------------------
 # The state of the chain. Momenta and forces, which are gradients, are whitened; see `probad.mcmc.metrics`.
 POSITION, GRADIENT, FORCE, MOMENTUM = 0, 1, 2, 3
@@ -237,7 +239,7 @@ def _metric(form: int, dim: int) -> np.ndarray:
 def _packed(factor: np.ndarray) -> np.ndarray:
     """What `metric` holds of a dense metric."""
     dim = len(factor)
-    padding = np.zeros((dim, -dim % 8))
+    padding = np.zeros((dim, padded(dim) - dim))
     parts = factor, np.concatenate([factor, padding], axis=1), np.concatenate([factor.T, padding], axis=1)
     return np.concatenate([part.ravel() for part in parts])
 
