@@ -330,6 +330,10 @@ class FunctionDensity(LogDensity):
         """The log density as a function of one vector, plain or traced."""
         return self._scalar
 
+    def determined_by(self) -> tuple:
+        """What the log density is a function of; see `probad.ir.identity`."""
+        return (self._fn,)
+
     # --- native code: made when an algorithm first asks for the address -----------------------------------------------
     @property
     def address(self) -> int:

@@ -1,4 +1,4 @@
-"""Compiled objects on disk, so that what one process has compiled the next one loads.
+"""Compiled objects and programs on disk, so that what one process has compiled the next one loads.
 
 An entry is a file named by the hash of everything it depends on. It is written beside its place and moved there, so
 that no reader sees half of it, and begins with a checksum, so that a damaged one counts as absent. Objects are code:
@@ -80,6 +80,12 @@ def store(name: str, body: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def remove(name: str) -> None:
+    """Keep nothing under a key, if the disk lets us."""
+    with contextlib.suppress(OSError, RuntimeError):
+        _path(name).unlink()
 
 
 def _path(name: str) -> Path:

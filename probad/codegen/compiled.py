@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from probad.ad.jacobians import jacobian
-from probad.codegen import host
+from probad.codegen import host, recognition
 from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
 from probad.codegen.expand import expand
 from probad.codegen.joining import APART, Joining
@@ -43,22 +43,31 @@ class Trace:
 
     Parameters
     ----------
-    graph : Graph
-        As the passes of `probad.ir` leave it.
-    apart : bool
-        See `probad.codegen.program.write`.
-
+    text : Text
     function : Graph, optional
         What a density's code was made from, before its gradient joined it.
     """
 
-    def __init__(self, graph: Graph, *, apart: bool, function: Graph | None = None):
-        self.function = function
-        self.text: Text = write(expand(graph), apart=apart)
-        self._native = compile_module(self.text.text, symbols=self.text.symbols)
+    def __init__(self, text: Text, *, function: Graph | None = None):
+        self.text, self.function = text, function
+        self._native = compile_module(text.text, symbols=text.symbols)
         self.address = self._native.address("f")
         self.call = SIGNATURE(self.address)
-        self.n_result = self.text.n_result
+        self.n_result = text.n_result
+
+    @classmethod
+    def of(cls, graph: Graph, *, apart: bool, function: Graph | None = None) -> Trace:
+        """Native code of a graph.
+
+        Parameters
+        ----------
+        graph : Graph
+            As the passes of `probad.ir` leave it.
+        apart : bool
+            See `probad.codegen.program.write`.
+        function : Graph, optional
+        """
+        return cls(write(expand(graph), apart=apart), function=function)
 
     def context(self) -> Context:
         """What one thread needs to run it."""
@@ -112,9 +121,39 @@ class CompiledDensity:
         self.n_checks = 0  # by all threads
         self.checked_at = -math.inf  # by `time.perf_counter`
         self._warned = False
-        self.joining: Joining[Trace] = Joining(self._fn)
         dispatcher()  # compiled first, since later another thread may have the compiler for long
-        self.extend(start)
+        self._name = recognition.name_of(self._fn, self.start, gradient)
+        recalled = recognition.recall(self._name)
+        self._is_doubtful = recalled is not None  # until it has agreed with the tape once
+        self.joining = self._begin((lambda: Trace(recalled)) if recalled is not None else self._captured)
+
+    def _begin(self, first: Callable[[], Trace]) -> Joining[Trace]:
+        """The code for the path that is taken at the start, to which that for others is added."""
+        joining: Joining[Trace] = Joining(self._fn)
+        joining.extend((self.start.copy(),), first, self._together, most=MAX_TRACES)
+        return joining
+
+    def _captured(self) -> Trace:
+        """Code for the path that the function takes at the start, kept for the next process."""
+        trace = self._alone(self.start.copy())
+        recognition.remember(self._name, trace.text)
+        return trace
+
+    def confirm(self) -> None:
+        """The first code has agreed with the tape: what does not from now on tells that the function has changed."""
+        self._is_doubtful = False
+
+    def distrust(self) -> bool:
+        """Make all code anew from the function itself, if it was recalled and never confirmed; returns whether so."""
+        is_doubtful = self._is_doubtful
+        if is_doubtful:
+            self.joining = self._begin(self._captured)
+            self._is_doubtful, self.n_checks = False, 0
+        return is_doubtful
+
+    def forget(self) -> None:
+        """Leave nothing for another process."""
+        recognition.forget(self._name)
 
     @property
     def traces(self) -> list[Trace]:
@@ -142,11 +181,14 @@ class CompiledDensity:
 
     def _compiled(self, graph: Graph, *, careful: bool = False) -> Trace:
         whole = prepare_gradient(graph, careful=careful) if self.gradient == "reverse" else graph
-        return Trace(whole, apart=True, function=graph)
+        return Trace.of(whole, apart=True, function=graph)
 
     def add_careful(self, number: int) -> None:
         """Compile a path again, so that in derivatives zero times infinity is zero; it comes before the first."""
-        self.traces.append(self._compiled(self.traces[number].function, careful=True))
+        trace = self.traces[number]
+        if trace.function is None:  # it was recalled, and is the first
+            trace.function = prepare(capture(self._fn, self.start.copy())[0])
+        self.traces.append(self._compiled(trace.function, careful=True))
 
     def part(self, why: str) -> bool:
         """Go back to single paths, and join no more; returns whether paths were joined."""
@@ -233,7 +275,7 @@ class Worker:
             return self._by_tape(point, value, result)
         if status == FATAL:
             raise self._contexts[number].failed.pop()
-        return self._check(point, status, value, result)
+        return self._check(point, status, number, value, result)
 
     def _native(self, z: int, value: int, result: int) -> tuple[int, int]:
         """The status of the first trace that fits, and its number; a careful one is preferred by a call for care."""
@@ -269,25 +311,35 @@ class Worker:
         _array(result, self._compiled.n_gradient)[:] = grad
         return OK if np.isfinite(logp) and np.isfinite(grad).all() else NOT_FINITE
 
-    def _check(self, point: np.ndarray, status: int, value: int, result: int) -> int:
-        """Compare with the tape, and say when to do it next; returns the status of the answer that counts."""
+    def _check(self, point: np.ndarray, status: int, number: int, value: int, result: int) -> int:
+        """Compare the answer of a trace with the tape's, and say when to do it next; returns the status that counts."""
         self._compiled.n_checks += 1
         self._compiled.checked_at = time.perf_counter()
         self._table.check_after(self._calls_until_check())
         n_gradient = self._compiled.n_gradient
         difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, n_gradient))
         if difference is None:
+            if number == 0:
+                self._compiled.confirm()
             return status
         what, compiled, tape, size = difference
+        with self._compiled._lock:
+            if self._compiled.distrust() or self._traces is not self._compiled.traces:
+                return self._answer_anew(point, value, result)
         if self._agrees_at_start():  # then the function is what it was
             if not np.isfinite([compiled, tape]).all() or abs(compiled - tape) <= LARGEST_ROUNDING * size:
                 return status  # far out rounding sets two right programs apart, or leaves one without a number
             with self._compiled._lock:
                 if self._compiled.part(APART):
-                    self._adopt()
-                    self._table.check_after(1)
-                    return self._by_tape(point, value, result)
+                    return self._answer_anew(point, value, result)
+        self._compiled.forget()
         raise _stale(what, compiled, tape, point)
+
+    def _answer_anew(self, point: np.ndarray, value: int, result: int) -> int:
+        """Take over other code than that which was wrong; the tape answers."""
+        self._adopt()
+        self._table.check_after(1)
+        return self._by_tape(point, value, result)
 
     def _calls_until_check(self) -> int:
         """After how many calls to compare again."""

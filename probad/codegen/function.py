@@ -161,7 +161,7 @@ class _Path:
             graph, self.rebuild = capture(fn, *args)
             graph = prepare(joined or graph)
             self.outputs = [(graph.shape(n), np.asarray(graph.value(n)).dtype) for n in graph.outputs]
-            self.trace = Trace(graph, apart=False)
+            self.trace = Trace.of(graph, apart=False)
         if joined is not None and self.trace.text.host:
             raise CompileError("some operations are carried out by Python")
         self.n_calls = 0

@@ -65,7 +65,7 @@ class Paths:
         try:
             with without_collection(), np.errstate(all="ignore"):
                 graph = prepare(capture(self.fn, *self.arguments(flat))[0])
-                self.traces.append(Trace(graph, apart=False))
+                self.traces.append(Trace.of(graph, apart=False))
         except self.outside:
             return False
         except (CaptureError, CompileError, ConversionError, ArithmeticError):

@@ -99,6 +99,13 @@ class Layout:
     dim_lengths: dict[str, int] = field(default_factory=dict)
     start: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
+    def determined_by(self) -> list[tuple]:
+        """What the log density reads of it; see `probad.ir.identity`."""
+        sites = self.sites.values()
+        return [(s.name, s.kind, s.shape, s.batch_shape, s.index, s.unconstrained_shape, s.bijector, s.is_identity,
+                 s.dist_type)
+                for s in sites]  # fmt: skip
+
     def names(self) -> list[str]:
         """One name per unconstrained coordinate: ``mu``, ``theta[0]``, ``x[0,1]``."""
         names = []

@@ -98,6 +98,10 @@ class Model:
             return f"{name}() misses its argument{'s' if len(missing) > 1 else ''} {', '.join(missing)}. {accepts}"
         return f"{name}(): {reason}. {accepts}"
 
+    def determined_by(self) -> tuple:
+        """What runs of the model depend on; see `probad.ir.identity`."""
+        return (self.function,)
+
     def __reduce__(self):
         """Travel to another process as the function, by its name or, with cloudpickle, by value.
 
@@ -192,6 +196,11 @@ class BoundModel:
             if array.dtype.kind in "buif" and name not in self._layout.sites and not seen:
                 constant[name] = array
         return constant
+
+    def determined_by(self) -> tuple:
+        """What runs of the model depend on; see `probad.ir.identity`."""
+        args, kwargs = self._call
+        return self.fn, args, kwargs
 
     def __reduce__(self):
         """Travel to another process as model and data, which is laid out there anew."""

@@ -83,7 +83,7 @@ def test_the_code_itself_stops_at_a_pivot_that_is_not_positive(row):
     def fn(z):
         return np.sum(np.log(np.diag(np.linalg.cholesky(gram + z[0] * last))))
 
-    trace = Trace(prepare_gradient(prepare(capture(fn, np.zeros(1))[0])), apart=True)
+    trace = Trace.of(prepare_gradient(prepare(capture(fn, np.zeros(1))[0])), apart=True)
     context = trace.context()
     least = -1.0 / np.linalg.inv(gram)[row, row]  # where the determinant of gram + shift e e' is zero
     for shift, status in ((0.999 * least, OK), (1.001 * least, NOT_FINITE), (np.nan, NOT_FINITE)):

@@ -20,7 +20,7 @@ def compare(seed: int) -> int:
     rng = np.random.default_rng(seed)
     x = rng.uniform(-1, 1, N)
     graph = prepare_gradient(prepare(capture(program, x)[0]))
-    context = Trace(graph, apart=True).context()
+    context = Trace.of(graph, apart=True).context()
     value, grad, n_taken = np.empty(1), np.empty(N), 0
     for point in (x, x + 1e-3 * rng.normal(size=N), rng.uniform(-1, 1, N)):
         status = context.run(point.ctypes.data, value.ctypes.data, grad.ctypes.data)

@@ -23,7 +23,7 @@ CASES = {
 
 
 def run(graph, z):
-    trace = Trace(graph, apart=True)
+    trace = Trace.of(graph, apart=True)
     context = trace.context()
     value, grad = np.empty(1), np.empty(len(z))
     assert context.run(z.ctypes.data, value.ctypes.data, grad.ctypes.data) == 0
@@ -46,7 +46,7 @@ def test_results_do_not_depend_on_the_processor(name, monkeypatch):
 @pytest.mark.parametrize("name", CASES)
 def test_code_for_aarch64(name):
     fn, z = CASES[name]()
-    text = Trace(prepare_gradient(prepare(capture(fn, z)[0])), apart=True).text.text
+    text = Trace.of(prepare_gradient(prepare(capture(fn, z)[0])), apart=True).text.text
     target = llvm.Target("aarch64-unknown-linux-gnu", "generic", "")
     try:
         assembly = llvm.assembly(text, target=target)

@@ -22,7 +22,7 @@ QUADRATIC = RNG.normal(size=(70, 70))
 def native(fn, z):
     """Value and gradient of compiled code, made at one point and called at another."""
     graph, _ = capture(fn, z + 0.01)
-    trace = Trace(prepare_gradient(prepare(graph)), apart=True)
+    trace = Trace.of(prepare_gradient(prepare(graph)), apart=True)
     context = trace.context()
     value, grad = np.full(1, np.nan), np.full(len(z), np.nan)
     status = context.run(z.ctypes.data, value.ctypes.data, grad.ctypes.data)
@@ -196,7 +196,7 @@ def test_no_compiler_is_asked_for_what_data_are():
     for seed in (1, 2):
         x = np.random.default_rng(seed).normal(size=(100, 3))
         graph, _ = capture(lambda b, x=x: np.sum((x @ b) ** 2) + np.sum(b * x[0]), np.ones(3))
-        texts.append(Trace(prepare_gradient(prepare(graph)), apart=True).text.text)
+        texts.append(Trace.of(prepare_gradient(prepare(graph)), apart=True).text.text)
     assert texts[0] == texts[1]
 
 
@@ -213,7 +213,7 @@ ROOTS = {
 @pytest.mark.parametrize("name", ROOTS)
 def test_a_slope_that_is_not_finite_is_seen_wherever_it_is(name, n):
     z = np.linspace(1.0, 2.0, n)
-    trace = Trace(prepare_gradient(prepare(capture(ROOTS[name], z)[0])), apart=True)
+    trace = Trace.of(prepare_gradient(prepare(capture(ROOTS[name], z)[0])), apart=True)
     context, value, grad = trace.context(), np.empty(1), np.empty(n)
     for k in (None, *range(n)):
         at = np.where(np.arange(n) == k, 0.0, z)

@@ -20,7 +20,7 @@ CASES = [(name, k) for name, cls in DISTRIBUTIONS.items() for k in range(len(cls
 
 def agree(fn, z):
     graph = prepare_gradient(prepare(capture(fn, z)[0]))
-    trace = Trace(graph, apart=True)
+    trace = Trace.of(graph, apart=True)
     context = trace.context()
     value, grad = np.empty(1), np.empty(len(z))
     status = context.run(z.ctypes.data, value.ctypes.data, grad.ctypes.data)

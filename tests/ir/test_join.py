@@ -34,7 +34,7 @@ def compare(seed: int, n: int) -> tuple[bool, int]:
         return False, 0
     verify(graph, values=True)
     prepared = prepare(graph)
-    context = Trace(prepare_gradient(prepared), apart=True).context()
+    context = Trace.of(prepare_gradient(prepared), apart=True).context()
     value, grad, n_known = np.empty(1), np.empty(N), 0
     for z in rng.normal(size=(n, N)):
         status = context.run(z.ctypes.data, value.ctypes.data, grad.ctypes.data)
