@@ -12,7 +12,7 @@ import numpy as np
 
 from probad.ad.box import Box
 from probad.ad.core import PRIMITIVES
-from probad.codegen.schedule import LOGS, ROWS_FROM
+from probad.codegen.schedule import EXP_BELOW_ONE, LOGS, ROWS_FROM
 from probad.ir.capture import CALL, STOP, CaptureTrace
 from probad.ir.graph import CARRIED, COLUMN, ELEMENT, LOOP, SLOT, Body, Carry, Graph, Guard, prune
 
@@ -152,18 +152,31 @@ def _sum(trace, x, *, axis, keepdims):
     terms = _terms(trace.graph, x.node, x.shape, 1.0)
     if not any(kind for _, kind, _ in terms):
         return None
-    rest = logs = 0.0
+    rest = logs = None
     for sign, kind, number in terms:
-        v = trace.box(number)
+        term = v = trace.box(number)
         if kind:
-            rest = rest + sign * (np.maximum(v, 0.0) if kind == "logaddexp" else -np.minimum(v, 0.0))
-            factor = 1.0 + np.exp(-np.abs(v))
+            # what is not a number is none in the logarithm either
+            term = np.fmax(v, 0.0) if kind == "logaddexp" else -np.fmin(v, 0.0)
+            factor = 1.0 + _exp_of_less_size(trace, v)
             value = np.sum(np.log(factor.value))
             node = trace.graph.add(LOGS, (trace.number(factor),), {"axis": None, "keepdims": False}, value)
-            logs = logs + sign * trace.box(node)
-        else:
-            rest = rest + (v if sign > 0 else -v)
+            logs = _add(logs, sign, trace.box(node))
+        rest = _add(rest, sign, term)
     return PRIMITIVES["sum"](rest, axis=None, keepdims=False) + logs
+
+
+def _add(total, sign: float, term):
+    """The total and a term; there may be no total yet."""
+    if total is None:
+        return term if sign > 0 else -term
+    return total + term if sign > 0 else total - term
+
+
+def _exp_of_less_size(trace: CaptureTrace, x):
+    """exp(-|x|)."""
+    size = -np.abs(x)
+    return trace.box(trace.graph.add(EXP_BELOW_ONE, (trace.number(size),), {}, np.exp(size.value)))
 
 
 def _terms(graph: Graph, number: int, shape, sign: float) -> list[tuple[float, str, int]]:
@@ -186,7 +199,7 @@ def _expit(trace, x):
     """With the exponential in sight, which sums of logarithms have as well."""
     if not x.shape:
         return None
-    e = np.exp(-np.abs(x))
+    e = _exp_of_less_size(trace, x)
     return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
 
 

@@ -22,7 +22,8 @@ from probad.ir.capture import STOP
 from probad.ir.graph import COLUMN, INPUT, LAST, LOOP, STEPS, Graph
 
 SCALAR, VIRTUAL, VIEW, TASK = "scalar", "virtual", "view", "task"
-SPECIAL = frozenset({"select", "scale", "copy", STOP})
+EXP_BELOW_ONE = "exp_below_one"  # exp of what is not positive
+SPECIAL = frozenset({"select", "scale", "copy", STOP, EXP_BELOW_ONE})
 LOGS = "sum_of_logs"  # of numbers from 1 to 2, as logarithms of products of many of them
 VIEWS = frozenset({"index", "reshape", "transpose", "broadcast_to", "flip"})
 REDUCTIONS = frozenset({"sum", "max", "min", "prod", LOGS})

@@ -163,6 +163,34 @@ def test_generalised_linear_models(n, width):
     check(lambda b: np.sum(np.sin(y @ x * b)), width)
 
 
+SUMS_OF_LOGISTIC_TERMS = {
+    "logaddexp": lambda z: np.sum(2.0 * z - np.logaddexp(0.0, z)),
+    "logaddexp alone": lambda z: -np.sum(np.logaddexp(0.0, z)),
+    "log_expit": lambda z: np.sum(special.log_expit(z) + z),
+    "two of them": lambda z: np.sum(special.log_expit(z) - np.logaddexp(z, 0.0)),
+}
+
+
+@pytest.mark.parametrize("what", SUMS_OF_LOGISTIC_TERMS)
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 800.0, -800.0, 0.0, -0.0, 5e-324, -1e300])
+def test_sums_of_logistic_terms_where_one_is_odd(what, odd):
+    fn = SUMS_OF_LOGISTIC_TERMS[what]
+    z = np.random.default_rng(0).normal(size=100)
+    trace = Trace.of(prepare_gradient(prepare(capture(fn, z)[0])), apart=True)
+    context = trace.context()
+    for place in (0, 50, 99):
+        z[place], kept = odd, z[place]
+        value, grad = np.empty(1), np.empty(100)
+        status = context.run(z.ctypes.data, value.ctypes.data, grad.ctypes.data)
+        with np.errstate(all="ignore"):
+            expected, slope = pb.value_and_grad(fn)(z)
+        assert (status == OK) == bool(np.isfinite(expected) and np.isfinite(slope).all())
+        if status == OK:
+            np.testing.assert_allclose(value[0], expected, rtol=1e-13)
+            np.testing.assert_allclose(grad, slope, rtol=1e-13, atol=1e-15)
+        z[place] = kept
+
+
 @pytest.mark.parametrize("n_groups", [2, 7, 85])
 @pytest.mark.parametrize("n", [65, 300, 919])
 def test_grouped_observations(n_groups, n):

@@ -12,7 +12,7 @@ LOG2_E = 1.4426950408889634
 
 def reduced(x: Value, low: Value | None = None) -> tuple[Value, Value]:
     """For exp: the whole number n nearest to x / log 2 as bits, and r = x + low - n log 2."""
-    shifted = (x * LOG2_E).exactly("add", ROUNDER)
+    shifted = x.fma(x.like(LOG2_E), ROUNDER)
     n = shifted.exactly("sub", ROUNDER)
     r = (-n).fma(x.like(LOG2_PARTS[0]), x)
     if low is not None:
@@ -33,6 +33,13 @@ def tail(r: Value) -> Value:
     return (r * r).fma(polynomial(r, EXP_TAIL), r)
 
 
+def quick_tail(r: Value) -> Value:
+    """The same with one operation less to wait for, rounded twice: for what 1 is added to."""
+    square = r * r
+    near, far = square.fma(polynomial(r, EXP_TAIL[:4]), r), polynomial(r, EXP_TAIL[4:])
+    return (square * (square * square)).fma(far, near)
+
+
 @written("exp")
 def exp(x: Value) -> Value:
     """The exponential; overflow, subnormal results, infinities and nan as in C."""
@@ -50,6 +57,7 @@ def exp_of_sum(x: Value, low: Value | None) -> Value:
     return ((tail(r) + 1.0) * a) * b
 
 
+@written("exp_below_one")
 def exp_below_one(x: Value) -> Value:
     """exp(x) for x <= 0, in fewer steps one after the other."""
     if x.lanes == 1:
@@ -57,7 +65,8 @@ def exp_below_one(x: Value) -> Value:
     x = x.lt(-746.0).select(-746.0, x)
     shifted, r = reduced(x)
     a, b = power_of_two(shifted)
-    return (tail(r) + 1.0) * (a * b)
+    scale = a * b
+    return scale.fma(quick_tail(r), scale)
 
 
 @written("expm1")
