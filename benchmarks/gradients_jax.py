@@ -18,7 +18,7 @@ def is_installed() -> bool:
     return importlib.util.find_spec("jax") is not None
 
 
-def seconds_per_call(name: str, arguments: tuple, *, at_least: float = 0.1, repeats: int = 5) -> float:
+def seconds_per_call(name: str, arguments: tuple, *, at_least: float = 0.1, repeats: int = 10) -> float:
     """Least seconds of one value and gradient inside a ``fori_loop``, over some repeats."""
     import jax
 

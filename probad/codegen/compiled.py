@@ -50,7 +50,8 @@ class Trace:
 
     def __init__(self, text: Text, *, function: Graph | None = None):
         self.text, self.function = text, function
-        self._native = compile_module(text.text, symbols=text.symbols)
+        # the text repeats what pays to repeat: to let LLVM do more takes it up to a third longer, for next to nothing
+        self._native = compile_module(text.text, symbols=text.symbols, unroll=False)
         self.address = self._native.address("f")
         self.call = SIGNATURE(self.address)
         self.n_result = text.n_result
