@@ -36,7 +36,7 @@ start = time.perf_counter()
 import llvmlite.binding
 llvmlite.binding.get_process_triple()  # loads the library, which the import leaves to the first call
 imported = time.perf_counter()
-kernels = prepare(NUTS)
+kernels = prepare(NUTS(), 10)
 kernels.first()
 end = time.perf_counter()
 for future in kernels.optimise():

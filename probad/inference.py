@@ -112,7 +112,6 @@ def nuts(
     KeyboardInterrupt
         For a Ctrl-C during warm-up, when there are no draws yet.
     """
-    prepare(NUTS)  # meanwhile the model is read
     density = as_density(model, "nuts", gradient)
     algorithm = NUTS(
         target_accept=target_accept,
@@ -173,7 +172,6 @@ def hmc(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    prepare(HMC)  # meanwhile the model is read
     density = as_density(model, "hmc", gradient)
     algorithm = HMC(
         n_steps=n_steps,
@@ -234,7 +232,6 @@ def mams(
     arviz.InferenceData or xarray.DataTree
         In the statistics ``n_steps`` counts gradients, of which each step has two.
     """
-    prepare(MAMS)  # meanwhile the model is read
     density = as_density(model, "mams", gradient)
     algorithm = MAMS(
         trajectory_length=trajectory_length,
@@ -290,7 +287,6 @@ def fit(
         The attribute ``sampler_choice`` says which sampler was taken and why, ``ess_per_gradient_nuts`` and its like
         what the trials gave. The draws depend on the seed and the number of chains alone.
     """
-    prepare(Choice)  # meanwhile the model is read
     density = as_density(model, "fit", gradient)
     algorithm = Choice(target_accept=target_accept, max_tree_depth=max_tree_depth, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
@@ -507,6 +503,7 @@ def as_density(model, function: str = "nuts", gradient="reverse") -> LogDensity:
 def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=None, executor=None, **keep):
     """Run chains, keep them, convert them, and say what is wrong with them to the caller of the public function."""
     seed = _seed(seed)
+    kernels = prepare(algorithm, density.dim) if executor is None else None  # meanwhile the density is compiled
     start = _start(density, init, seed, counts["chains"])
     kept = {**keep, "init": init if isinstance(init, str) else None}
     with contextlib.nullcontext() if store is None else _writer(store, density, algorithm, start, kept) as recorder:
@@ -514,7 +511,7 @@ def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=No
             density, algorithm, seed, start, progress, counts=counts, recorder=recorder, executor=executor, **keep
         )
     warn_about(post, stacklevel=4)
-    if (kernels := prepare(algorithm)) is not None:
+    if kernels is not None:
         kernels.optimise()  # for what comes later: a short run does not wait for it
     return post
 

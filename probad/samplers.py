@@ -12,7 +12,7 @@ import numpy as np
 from probad.density import LogDensity
 from probad.errors import ArgumentError
 from probad.inference import as_density, draw_posterior
-from probad.mcmc import MALA, RMHMC, EllipticalSlice, ManifoldMALA, Metropolis, prepare
+from probad.mcmc import MALA, RMHMC, EllipticalSlice, ManifoldMALA, Metropolis
 from probad.model import BoundModel
 
 
@@ -53,7 +53,6 @@ def metropolis(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    prepare(Metropolis)  # meanwhile the model is read
     density = as_density(model, "metropolis", gradient)
     algorithm = Metropolis(target_accept=target_accept, metric=metric)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
@@ -97,7 +96,6 @@ def mala(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    prepare(MALA)  # meanwhile the model is read
     density = as_density(model, "mala", gradient)
     algorithm = MALA(target_accept=target_accept, metric=metric, adaptation=adaptation, step_size=step_size)
     keep = {"keep_warmup": keep_warmup, "keep_unconstrained": keep_unconstrained}
@@ -152,7 +150,6 @@ def elliptical_slice(
     ModelError
         If the prior of the model is not normal with constant parameters; names the site.
     """
-    prepare(EllipticalSlice)  # meanwhile the model is read
     density = as_density(model, "elliptical_slice", gradient)
     if prior_cov is None:
         prior_mean, prior_cov = _prior(density, prior_mean)
@@ -225,7 +222,6 @@ def rmhmc(
         The attributes ``n_curvatures`` and ``n_contractions`` tell how many matrices, and contractions of their
         derivatives, the whole run took.
     """
-    prepare(RMHMC)  # meanwhile the model is read
     density = as_density(model, "rmhmc")
     algorithm = RMHMC(
         metric=metric,
@@ -283,7 +279,6 @@ def manifold_mala(
     -------
     arviz.InferenceData or xarray.DataTree
     """
-    prepare(ManifoldMALA)  # meanwhile the model is read
     density = as_density(model, "manifold_mala")
     algorithm = ManifoldMALA(
         metric=metric, metric_fn=metric_fn, softening=softening, target_accept=target_accept, step_size=step_size

@@ -154,6 +154,8 @@ class Stages:
         As for `compile_kernel`.
     inner : tuple of function
         The functions that `optimise_inner` is about.
+    inner_first : bool
+        Whether the first code has them optimised, rather than nothing.
 
     Attributes
     ----------
@@ -162,12 +164,17 @@ class Stages:
     """
 
     def __init__(
-        self, fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None, inner: tuple
+        self,
+        fn: Callable,
+        arg_types: tuple[str, ...],
+        fixed: Mapping[tuple[str, int], int] | None,
+        inner: tuple,
+        inner_first: bool,
     ):
         self._what = (fn, arg_types, fixed)
         self._inner_names = frozenset(f.__name__ for f in inner)
         self._quick: Future = Future()
-        self._inner: Future | None = None
+        self._inner: Future | None = self._quick if inner_first else None
         self._fast: Future | None = None
         self._text = ""
         self._lock = threading.Lock()
@@ -228,7 +235,8 @@ class Stages:
             return self._text
 
         try:
-            kernel = _compile(*self._what, text=text, only=())
+            only = () if self._inner is None else self._inner_names
+            kernel = _compile(*self._what, text=text, only=only)
             if not self._text:
                 self._fast = Future()
                 self._fast.set_result(kernel)
@@ -251,13 +259,20 @@ class Stages:
 
 
 def compile_in_stages(
-    fn: Callable, *arg_types: str, fixed: Mapping[tuple[str, int], int] | None = None, inner: tuple = ()
+    fn: Callable,
+    *arg_types: str,
+    fixed: Mapping[tuple[str, int], int] | None = None,
+    inner: tuple = (),
+    inner_first: bool = False,
 ) -> Stages:
-    """As `compile_kernel` in threads: first code that is made quickly, and fast code later; see `Stages`."""
+    """As `compile_kernel` in threads: first code that is made quickly, and fast code later; see `Stages`.
+
+    Which the first code is, `inner_first` says to whoever asks first.
+    """
     key = (_identity(fn, arg_types, fixed), *inner)
     with _LOCK:
         if (found := _STAGES.get(key)) is None or found.failed:
-            found = _STAGES[key] = Stages(fn, arg_types, fixed, inner)
+            found = _STAGES[key] = Stages(fn, arg_types, fixed, inner, inner_first)
         return found
 
 

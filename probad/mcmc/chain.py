@@ -273,7 +273,7 @@ def arrays_of(space: Workspace) -> dict[str, np.ndarray]:
 
 def run_job(job: Job) -> Workspace:
     """Run a chain to its goal, wherever this is called."""
-    compiling = prepare(job.algorithm)
+    compiling = prepare(job.algorithm, job.density.dim)
     job = dataclasses.replace(job, density=job.algorithm.attach(job.density))
     _ = job.density.address  # asked for, so that all evaluations are by compiled code where there is any
     chain = Chain(job)

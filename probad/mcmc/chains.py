@@ -137,7 +137,7 @@ def sample_chains(
     }
     starts = _starts(init, chains, density.dim)
     if executor is None:  # else in its workers
-        compiling = prepare(algorithm)
+        compiling = prepare(algorithm, density.dim)
         density = algorithm.attach(density)
         threads = (os.cpu_count() or 1) if density.address else 1  # compiled now, before the clock starts
         cores = threads if cores is None else cores

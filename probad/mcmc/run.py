@@ -18,10 +18,13 @@ import numpy as np
 
 from probad.codegen.kernel import Kernel, Stages, compile_in_stages
 from probad.errors import CompileError, ProbadWarning
+from probad.mcmc.estimates import note_moments
 from probad.mcmc.geometry import Geometry, PythonGeometry
 from probad.mcmc.intrinsics import PythonDensity
 from probad.mcmc.kernel import run_iterations
-from probad.mcmc.metrics import add_eight, drift, kick, whiten_gradient
+from probad.mcmc.low_rank import add_direction, add_projected_moments, find_subspace, refine_scale, take_row
+from probad.mcmc.metrics import add_directions, add_eight, drift, kick, whiten_gradient
+from probad.mcmc.microcanonical import turn
 from probad.mcmc.random import fill_normal, next_integer, uniform
 from probad.mcmc.rows import add_row, along_sum, copy_row, inner_product
 from probad.mcmc.settings import Algorithm
@@ -33,11 +36,14 @@ ARGUMENTS = (
     "floats", "floats", "ints", "words", "ints", "floats", "floats", "floats", "floats", "floats",
     "int", "int",
 )  # fmt: skip
-LARGE = 128  # coordinates: with more, loops over them take the time, and those gain by optimisation up to seven times
-# What runs at each step, over all coordinates.
+# Numbers of a diagonal or a dense metric. With more, loops over them take the time, and gain up to seven times by
+# optimisation.
+LARGE, LARGE_DENSE = 128, 600
+# What runs at each step, over all coordinates, and for each draw of a window when the metric is renewed.
 INNER = (
-    copy_row, add_row, inner_product, along_sum, kick, drift, whiten_gradient, add_eight, add_leaf, fill_normal,
-    next_integer, uniform,
+    copy_row, add_row, inner_product, along_sum, kick, drift, whiten_gradient, add_eight, add_directions, add_leaf,
+    fill_normal, next_integer, uniform, turn,
+    note_moments, take_row, find_subspace, add_projected_moments, add_direction, refine_scale,
 )  # fmt: skip
 # Seconds that code which is not optimised, or in its innermost loops alone, loses at each step: always, and per number.
 LOST, LOST_WITH_INNER = (3.5e-7, 2e-8), (1e-7, 1e-9)
@@ -45,11 +51,20 @@ C_DENSITY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)  # the cont
 
 
 class Kernels:
-    """The machine code of a sampler: `run_iterations` for each algorithm that its chains may run, with that alone."""
+    """The machine code of a sampler: `run_iterations` for each algorithm that its chains may run, with that alone.
 
-    def __init__(self, codes: Sequence[int]):
+    Parameters
+    ----------
+    codes : sequence of int
+        Values of `workspace.ALGORITHM`.
+    large : bool
+        Whether loops over coordinates take the time, so that code in which they are optimised is worth waiting for.
+    """
+
+    def __init__(self, codes: Sequence[int], *, large: bool):
+        options = {"inner": INNER, "inner_first": large}
         self._stages = {
-            code: compile_in_stages(run_iterations, *ARGUMENTS, fixed={("counts", ALGORITHM): code}, inner=INNER)
+            code: compile_in_stages(run_iterations, *ARGUMENTS, fixed={("counts", ALGORITHM): code}, **options)
             for code in codes
         }
 
@@ -79,15 +94,20 @@ class Kernels:
         return [stages.optimise() for stages in self._stages.values() if stages.is_used]
 
 
-def prepare(algorithm: Algorithm | type[Algorithm]) -> Kernels | None:
+def prepare(algorithm: Algorithm, dim: int) -> Kernels | None:
     """Begin to compile the kernels of a sampler in threads; None if everything is to run in Python.
 
-    Worth calling before anything slow that has to be done anyway, such as reading a model: the first time on a machine
-    it takes half a second, and some milliseconds from then on.
+    Worth calling before anything slow that has to be done anyway, such as compiling a density: the first time on a
+    machine it takes half a second, and some milliseconds from then on.
     """
     if os.environ.get("PROBAD_COMPILE") == "0":
         return None
-    return Kernels((algorithm.code, *algorithm.codes))
+    return Kernels((algorithm.code, *algorithm.codes), large=is_large(dim, algorithm.begins_dense(dim)))
+
+
+def is_large(dim: int, is_dense: bool) -> bool:
+    """Whether loops over the coordinates take most of the time of a step."""
+    return dim**2 > LARGE_DENSE if is_dense else dim > LARGE
 
 
 def compiled_kernels(kernels: Kernels | None) -> Kernels | None:
@@ -127,7 +147,7 @@ class CompiledRun:
     def advance(self, n: int) -> int:
         """Run up to `n` iterations; a status of `run_iterations`."""
         stages, before = self._kernels[int(self._space.counts[ALGORITHM])], self.done
-        if self._dim > LARGE:
+        if self._is_large():
             stages.optimise_inner()
         kernel = stages.kernel()
         start = time.perf_counter()
@@ -135,13 +155,16 @@ class CompiledRun:
         stages.charge(self._lost(before, time.perf_counter() - start))
         return status
 
+    def _is_large(self) -> bool:
+        return is_large(self._dim, self._space.counts[FORM] == DENSE)
+
     def _lost(self, before: int, seconds: float) -> float:
         """About how many of the seconds of the last iterations optimised code would have saved."""
         if self._is_geometry:
             return 0.5 * seconds  # matrices take most of them
         n_steps = self._space.statistics[before : self.done, STATISTICS.index("n_steps")].sum()
         n_numbers = self._dim**2 if self._space.counts[FORM] == DENSE else self._dim
-        per_step, per_number = LOST_WITH_INNER if self._dim > LARGE else LOST
+        per_step, per_number = LOST_WITH_INNER if self._is_large() else LOST
         return n_steps * (per_step + per_number * n_numbers)
 
     def stop(self) -> None:

@@ -118,6 +118,12 @@ class Algorithm:
         self.write_to(space)
         return space
 
+    def begins_dense(self, dim: int) -> bool:
+        """Whether the metric of so many coordinates is a matrix from the first iteration on."""
+        if isinstance(self.metric, str):
+            return self.metric == "dense" or (self.metric == "auto" and dim <= SURELY_DENSE)
+        return np.ndim(self.metric) == 2
+
     def write_to(self, space: workspace.Workspace) -> None:
         """Put the settings of one sampler where its kernels read them."""
 

@@ -663,6 +663,16 @@ def test_inner_functions_are_optimised_first(compiled_anew, monkeypatch):
     assert len(compiled_anew) == 3
 
 
+def test_the_first_code_may_have_its_inner_functions_optimised(compiled_anew):
+    fn = _kernel(NESTED.replace("1.0 +", "3.0 +"), "f")
+    options = {"inner": (fn.__globals__["total"],)}
+    stages = compile_in_stages(fn, "floats", "int", **options, inner_first=True)
+    first = stages.kernel()
+    assert stages.optimise_inner().result() is first is compile_in_stages(fn, "floats", "int", **options).kernel()
+    assert stages.optimise().result() is stages.kernel() is not first
+    assert len(compiled_anew) == 2
+
+
 def test_what_is_optimised_in_part_is_not_kept(compiled_anew, monkeypatch):
     fn = _kernel(NESTED.replace("29", "30").replace("1.0 +", "2.0 +"), "f")
     stages = compile_in_stages(fn, "floats", "int", inner=(fn.__globals__["total"],))

@@ -53,7 +53,7 @@ def test_compiled_and_python_leave_the_same_workspace(density, algorithm, stage,
     monkeypatch.setenv("PROBAD_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(kernel, "_STAGES", STAGES[stage])
     monkeypatch.setattr(kernel, "WORTH", np.inf)
-    kernels = run.prepare(algorithm)
+    kernels = run.prepare(algorithm, density.dim)
     kernels.first()
     if stage == "inner":
         assert kernels[algorithm.code].optimise_inner().result() is kernels.first()
@@ -118,7 +118,7 @@ def test_a_density_may_write_to_its_argument(monkeypatch):
 
 def test_a_flag_stops_a_chain_within_a_transition():
     density = Gaussian(COVARIANCE)
-    for make in (lambda s, algorithm: run.CompiledRun(run.prepare(algorithm), density, s),
+    for make in (lambda s, algorithm: run.CompiledRun(run.prepare(algorithm, density.dim), density, s),
                  lambda s, algorithm: run.PythonRun(density, s)):  # fmt: skip
         for algorithm, warmup in ((NUTS(), 0), (HMC(), 0), (NUTS(), 50)):
             space = make_space(density, algorithm, position=np.ones(3), step_size=0.1, n_draws=10, warmup=warmup)
@@ -235,7 +235,7 @@ def test_kernels_are_optimised_when_their_haste_has_cost_enough(draws, optimised
     density, algorithm = DENSITIES["wide"], NUTS(metric="diag")
     per_step, per_number = run.LOST
     monkeypatch.setattr(kernel, "WORTH", 200 * 7 * (per_step + density.dim * per_number))
-    kernels = run.prepare(algorithm)
+    kernels = run.prepare(algorithm, density.dim)
     kernels.first()
     begun = []
     monkeypatch.setattr(kernel.Stages, "optimise", lambda self: begun.append(1))
@@ -251,8 +251,8 @@ def test_kernels_are_optimised_when_their_haste_has_cost_enough(draws, optimised
 def test_with_many_coordinates_the_innermost_loops_are_optimised_at_once(monkeypatch, tmp_path):
     monkeypatch.setenv("PROBAD_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(kernel, "_STAGES", {})
-    algorithm = NUTS()
-    kernels = run.prepare(algorithm)
+    algorithm = NUTS(metric="diag")
+    kernels = run.prepare(algorithm, run.LARGE)
     quick = kernels.first()
     for dim, begun in ((run.LARGE, False), (run.LARGE + 1, True)):
         density = NativeNormal(dim)
@@ -260,3 +260,17 @@ def test_with_many_coordinates_the_innermost_loops_are_optimised_at_once(monkeyp
         run.CompiledRun(kernels, density, space).advance(5)
         assert (kernels[algorithm.code]._inner is not None) == begun
     assert kernels[algorithm.code].optimise_inner().result() is kernels.first() is not quick
+
+
+@pytest.mark.parametrize(("dim", "metric", "large"), [(24, "auto", False), (25, "auto", True), (25, "diag", False),
+                                                      (129, "diag", True), (10, np.eye(10), False), (90, "auto", False),
+                                                      (60, np.eye(60), True)])  # fmt: skip
+def test_the_first_code_for_large_posteriors_has_fast_inner_loops(dim, metric, large, monkeypatch, tmp_path):
+    monkeypatch.setenv("PROBAD_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kernel, "_STAGES", {})
+    algorithm = NUTS(metric=metric)
+    stages = run.prepare(algorithm, dim)[algorithm.code]
+    first = stages.kernel()
+    assert (stages._inner is not None) == large
+    if large:
+        assert stages.optimise_inner().result() is first
