@@ -2,7 +2,8 @@
 
 A benchmark is a file ``bench_<question>.py`` with ``cases()``, the names of its cases, and ``run(case)``, a dict of
 figures. It may have ``conclude(figures)``, which draws plots of all of them. Times inside are minima or medians of
-repeats; read ratios within one run, not absolute times. With ``--json FILE`` the figures are written to a file as well.
+repeats; read ratios within one run, not absolute times. With ``--json FILE`` the figures are written to a file as well,
+with ``--only TEXT``, once or more, cases without any such text in their names are left out.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run benchmarks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"questions, of {', '.join(names())}; all by default")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="only cases with this text in their names")
     options = parser.parse_args()
     if unknown := set(options.names) - set(names()):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
@@ -47,9 +49,10 @@ def main() -> None:
     for name in options.names or names():
         benchmark = importlib.import_module(f"benchmarks.bench_{name}")
         print(f"\n{name}: {benchmark.__doc__.splitlines()[0]}", flush=True)
-        figures[name] = {case: benchmark.run(case) for case in benchmark.cases()}
+        chosen = [c for c in benchmark.cases() if options.only is None or any(text in c for text in options.only)]
+        figures[name] = {case: benchmark.run(case) for case in chosen}
         print(table(figures[name]), flush=True)
-        if hasattr(benchmark, "conclude"):
+        if hasattr(benchmark, "conclude") and options.only is None:
             benchmark.conclude(figures[name])
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))

@@ -38,6 +38,16 @@ def test_an_unknown_benchmark_is_refused(monkeypatch, capsys):
     assert "there is no benchmark nonsense" in capsys.readouterr().err
 
 
+def test_some_cases_can_be_chosen(monkeypatch, capsys, tmp_path):
+    benchmark = importlib.import_module("benchmarks.bench_start")
+    monkeypatch.setattr(benchmark, "cases", lambda: ["one", "two", "three"])
+    monkeypatch.setattr(benchmark, "run", lambda case: {"length": len(case)})
+    monkeypatch.setattr("sys.argv", ["run", "start", "--only", "tw", "--only", "re", "--json", str(tmp_path / "out")])
+    run.main()
+    assert json.loads((tmp_path / "out").read_text()) == {"start": {"two": {"length": 3}, "three": {"length": 5}}}
+    assert "one" not in capsys.readouterr().out.split("\n", 2)[2]
+
+
 @pytest.mark.parametrize("method", ["forward-difference", "central", "five-point", "richardson"])
 def test_evaluations_are_as_many_as_the_benchmark_counts(method):
     n, calls = 3, []
