@@ -39,20 +39,21 @@ def _loop():
 
 def seconds_per_call(density, z, *, at_least: float = 0.05, repeats: int = 7) -> float:
     """Least seconds of one value and gradient over some repeats."""
-    repeat, _ = _loop()
     z = np.ascontiguousarray(z, dtype=float)
-    value, grad = np.empty(1), np.empty(len(z))
-    arguments = (density.address, density.ctx, z.ctypes.data, value.ctypes.data, grad.ctypes.data)
-    repeat(10, *arguments)  # the first calls are compared with the tape
+    seconds(density, z, 10)  # the first calls are compared with the tape
     n, spent = 1, 0.0
     while spent < at_least / 4:
         n *= 2
-        spent = _timed(repeat, n, arguments)
+        spent = seconds(density, z, n)
     n = max(1, int(n * at_least / 4 / spent))
-    return min(_timed(repeat, n, arguments) for _ in range(repeats)) / n
+    return min(seconds(density, z, n) for _ in range(repeats)) / n
 
 
-def _timed(repeat, n: int, arguments) -> float:
+def seconds(density, z: np.ndarray, n: int) -> float:
+    """Seconds of `n` values and gradients at one point, during which other threads can run."""
+    repeat, _ = _loop()
+    value, grad = np.empty(1), np.empty(len(z))
+    arguments = (density.address, density.ctx, z.ctypes.data, value.ctypes.data, grad.ctypes.data)
     start = time.perf_counter()
     repeat(n, *arguments)
     return time.perf_counter() - start

@@ -1,0 +1,63 @@
+"""Value and gradient of one compiled log density by two threads at once, over one thread alone.
+
+Each thread has an evaluator of its own (`LogDensity.fork`). Calls are in a loop of machine code; ``throughput`` is how
+many more calls two threads make in the same time, the median of pairs of measurements that follow each other.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+
+import numpy as np
+
+import probad as pb
+from benchmarks import gradients
+from benchmarks.native_loop import seconds
+
+CASES = {
+    "eight schools": ("eight_schools", ()),
+    "radon 919 / 85": ("radon", ()),
+    "stochastic volatility 1000": ("stochastic_volatility", (1000,)),
+    "Gaussian process 100": ("gaussian_process", (100,)),
+    "item response 500 x 40": ("item_response", (500, 40)),
+}
+N_PAIRS, LEAST = 15, 0.1  # measurements, and about how many seconds each takes
+
+
+def cases() -> list[str]:
+    """Names of the cases."""
+    return list(CASES)
+
+
+def run(case: str) -> dict[str, float]:
+    """Figures of one case."""
+    name, arguments = CASES[case]
+    logp, z = getattr(gradients, name)(*arguments)[:2]
+    density = pb.LogDensity.from_function(logp, len(z))
+    _ = density.address
+    forks = [density, density.fork()]
+    n = 1
+    while seconds(density, z, n) < LEAST / 2:
+        n *= 2
+    ratios = []
+    for _ in range(N_PAIRS):
+        alone = seconds(density, z, n)
+        ratios.append(2 * alone / _together(forks, z, n))
+    return {"us": 1e6 * alone / n, "throughput": statistics.median(ratios), "best": max(ratios)}
+
+
+def _together(densities, z: np.ndarray, n: int) -> float:
+    """Seconds until each of several threads has made n calls."""
+    begin, took = threading.Barrier(len(densities)), []
+
+    def work(density) -> None:
+        begin.wait()
+        took.append(seconds(density, z.copy(), n))
+
+    threads = [threading.Thread(target=work, args=(density,)) for density in densities]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return max(took)
