@@ -1,9 +1,10 @@
 """Value and gradient of compiled log densities, per call in a loop of machine code, against floors and peers.
 
-Times are minima of repeats, in microseconds, one thread. ``tape`` is the same by the tape, ``compile ms`` the time from
-function to address without a cache on disk, ``warm ms`` with one: medians over fresh processes. For logistic regression
-``floor`` is NumPy's ``X @ b`` alone, in the faster memory order. Where JAX is installed (extra ``bench``), ``jax`` is
-its jitted value and gradient inside a ``fori_loop``, written with ``lax.scan`` where there is a loop.
+Times are minima of repeats, in microseconds, one thread; what is compared takes turns, in rounds. ``tape`` is the same
+by the tape, ``compile ms`` the time from function to address without a cache on disk, ``warm ms`` with one: medians
+over fresh processes. For logistic regression ``floor`` is NumPy's ``X @ b`` alone, in the faster memory order. Where
+JAX is installed (extra ``bench``), ``jax`` is its jitted value and gradient inside a ``fori_loop``, written with
+``lax.scan`` where there is a loop.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks import gradients, gradients_jax
 from benchmarks.native_loop import seconds_per_call
 
 ROOT = Path(__file__).parents[1]
-N_PROCESSES = 5
+N_PROCESSES, N_ROUNDS = 5, 5
 CASES = {
     "eight schools": ("eight_schools", ()),
     "radon 919 / 85": ("radon", ()),
@@ -50,16 +51,17 @@ def run(case: str) -> dict[str, float]:
     logp, z, *rest = getattr(gradients, name)(*arguments)
     density = pb.LogDensity.from_function(logp, len(z))
     tape = pb.value_and_grad(logp)
-    figures = {"us": 1e6 * seconds_per_call(density, z), "tape us": 1e6 * _least(lambda: tape(z))}
+    timers = {"us": lambda: seconds_per_call(density, z), "tape us": lambda: _least(lambda: tape(z))}
     if rest:
-        x = rest[0]
-        orders = [np.ascontiguousarray(x), np.asfortranarray(x)]
-        figures["floor us"] = 1e6 * min(_least(lambda x=x: x @ z) for x in orders)
-        figures["us / floor"] = figures["us"] / figures["floor us"]
+        orders = [np.ascontiguousarray(rest[0]), np.asfortranarray(rest[0])]
+        timers["floor us"] = lambda: min(_least(lambda x=x: x @ z) for x in orders)
     if gradients_jax.is_installed():
-        figures["jax us"] = 1e6 * gradients_jax.seconds_per_call(name, arguments)
-        figures["us"] = min(figures["us"], 1e6 * seconds_per_call(density, z))  # before and after, on a noisy machine
-        figures["jax / us"] = figures["jax us"] / figures["us"]
+        timers["jax us"] = gradients_jax.timer(name, arguments)
+    rounds = [{figure: timer() for figure, timer in timers.items()} for _ in range(N_ROUNDS)]
+    figures = {figure: 1e6 * min(row[figure] for row in rounds) for figure in timers}
+    for a, b in (("us", "floor us"), ("jax us", "us")):
+        if a in figures and b in figures:
+            figures[f"{a.removesuffix(' us')} / {b.removesuffix(' us')}"] = figures[a] / figures[b]
     times: dict[str, list[float]] = {"compile ms": [], "warm ms": []}
     for _ in range(N_PROCESSES):
         with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,8 +19,8 @@ def is_installed() -> bool:
     return importlib.util.find_spec("jax") is not None
 
 
-def seconds_per_call(name: str, arguments: tuple, *, at_least: float = 0.1, repeats: int = 10) -> float:
-    """Least seconds of one value and gradient inside a ``fori_loop``, over some repeats."""
+def timer(name: str, arguments: tuple, *, at_least: float = 0.1, repeats: int = 4) -> Callable[[], float]:
+    """A function that gives the least seconds of one value and gradient inside a ``fori_loop``, over some repeats."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -42,7 +43,7 @@ def seconds_per_call(name: str, arguments: tuple, *, at_least: float = 0.1, repe
     while spent < at_least / 4:
         n *= 2
         spent = _timed(repeat, n, z)
-    return min(_timed(repeat, n, z) for _ in range(repeats)) / n
+    return lambda: min(_timed(repeat, n, z) for _ in range(repeats)) / n
 
 
 def _timed(repeat, n: int, z) -> float:
