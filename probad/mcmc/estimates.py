@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 from probad.mcmc.low_rank import PRIOR, refine_scale, take_directions
-from probad.mcmc.matrices import cholesky, diagonalise, geometric_mean
+from probad.mcmc.matrices import cholesky, geometric_mean
 from probad.mcmc.rows import padded
 from probad.mcmc.workspace import (
     ADAPTATION,
@@ -22,7 +22,6 @@ from probad.mcmc.workspace import (
     DENSE,
     FORM,
     INVERSE_MASS,
-    LEAST_STRETCH,
     LOW_RANK,
     ROOM,
     SCALE,
@@ -54,7 +53,7 @@ def renew_metric(rows, scalars, counts, metric, draws, gradients, work, start, e
     else:
         note_moments(gradients, work, 2 * dim, 3 * dim, start, end, dim)
         if counts[FORM] == DENSE:
-            take_geometric_mean(scalars, metric, draws, gradients, work, start, end, dim)
+            take_geometric_mean(metric, draws, gradients, work, start, end, dim)
         else:
             take_ratios(rows, work, dim)
             if counts[FORM] == LOW_RANK:
@@ -83,7 +82,7 @@ def decide_on_form(rows, scalars, counts, metric, draws, gradients, work, start,
         if counts[ROOM] == LOW_RANK:
             counts[FORM] = LOW_RANK
             refine_directions(rows, counts, metric, draws, gradients, work, start, end, dim)
-        elif take_geometric_mean(scalars, metric, draws, gradients, work, start, end, dim):
+        elif take_geometric_mean(metric, draws, gradients, work, start, end, dim):
             counts[FORM] = DENSE
 
 
@@ -202,8 +201,8 @@ def take_ratios(rows, work, dim):
             adopt_variance(rows, inverse_mass, i, dim)
 
 
-def take_geometric_mean(scalars, metric, draws, gradients, work, start, end, dim):
-    """The dense metric: M with M P M = A, but for directions that are hardly stretched.
+def take_geometric_mean(metric, draws, gradients, work, start, end, dim):
+    """The dense metric: M with M P M = A.
 
     Returns
     -------
@@ -229,53 +228,12 @@ def take_geometric_mean(scalars, metric, draws, gradients, work, start, end, dim
         work[inverse_scale + i] = 1.0 / s
     add_second_moments(draws, work, 0, inverse_scale, PRIOR, block, r, start, end, dim)
     add_second_moments(gradients, work, 2 * dim, scale, PRIOR, block, k, start, end, dim)
-    if not geometric_mean(work, r, k, g, norms, dim):
-        return False
-    if scalars[LEAST_STRETCH] > 1.0 and not round_off(work, g, r, norms, math.log(scalars[LEAST_STRETCH]), dim):
-        return False
-    if not cholesky(work, g, dim):
+    if not (geometric_mean(work, r, k, g, norms, dim) and cholesky(work, g, dim)):
         return False
     for i in range(dim):  # in the units of the coordinates
         for j in range(i + 1):
             work[g + i * dim + j] = work[scale + i] * work[g + i * dim + j]
     take_factor(metric, work, g, dim)
-    return True
-
-
-def round_off(work, g, vectors, eigenvalues, least, dim):
-    """Make 1 of those eigenvalues whose logarithms are less than `least` in size.
-
-    They are those of the symmetric matrix whose lower triangle is at place `g`. `vectors` and `eigenvalues` are places
-    of a matrix and a vector of scratch.
-
-    Returns
-    -------
-    bool
-        Whether the matrix is positive definite, as far as floats tell; if not, it is left spoilt.
-    """
-    for i in range(dim):
-        for j in range(i):
-            work[g + j * dim + i] = work[g + i * dim + j]
-    diagonalise(work, g, vectors, dim)
-    for i in range(dim):
-        eigenvalue = work[g + i * dim + i]
-        if not (eigenvalue > 0.0 and eigenvalue < math.inf):
-            return False
-        if abs(math.log(eigenvalue)) < least:
-            eigenvalue = 1.0
-        work[eigenvalues + i] = eigenvalue
-    for i in range(dim):
-        for j in range(i):
-            work[g + i * dim + j] = 0.0
-        work[g + i * dim + i] = 1.0
-    for k in range(dim):
-        excess = work[eigenvalues + k] - 1.0
-        row = vectors + k * dim
-        if excess != 0.0:
-            for i in range(dim):
-                share = excess * work[row + i]
-                for j in range(i + 1):
-                    work[g + i * dim + j] = work[g + i * dim + j] + share * work[row + j]
     return True
 
 

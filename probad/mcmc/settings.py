@@ -52,8 +52,6 @@ class Algorithm:
     # How much longer than wide a posterior of more than 50 coordinates must be for a dense metric, in which a step
     # costs several times as much. NUTS gains least by it, whose trajectories are as long as they need to be.
     worthwhile: ClassVar[float] = 2.5
-    # What a dense metric leaves as it is: nothing, so that all directions have one period, which a length can suit.
-    least_stretch: ClassVar[float] = 1.0
     without: ClassVar[tuple[str, ...]] = TREE_STATISTICS  # statistics that have no meaning here
 
     def __post_init__(self):
@@ -111,7 +109,6 @@ class Algorithm:
         space.scalars[workspace.REFRESHMENT] = 1.0
         is_low_rank = space.counts[workspace.ROOM] == workspace.LOW_RANK
         space.scalars[workspace.WORTHWHILE] = FEW_WORTHWHILE if is_low_rank else self.worthwhile
-        space.scalars[workspace.LEAST_STRETCH] = self.least_stretch
         space.scalars[workspace.STEP_SIZE] = 1.0 if self.step_size is None else self.step_size
         if metric == "given":
             space.take_inverse_mass(self.metric)
@@ -165,9 +162,6 @@ class NUTS(Algorithm):
 
     code: ClassVar[int] = workspace.NUTS
     worthwhile: ClassVar[float] = 5.0
-    # Where all directions have one period NUTS turns after half of it in each, with squares hardly changed: 2 gives 5 %
-    # more effective draws per gradient than 1 where a posterior is not quite normal.
-    least_stretch: ClassVar[float] = 2.0
     without: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):

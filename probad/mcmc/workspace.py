@@ -41,8 +41,7 @@ TRAJECTORY_LENGTH, JITTER, REFRESHMENT = 19, 20, 21
 LEAST_CURVATURE, LARGEST_CURVATURE = 22, 23  # what a choice between samplers has found
 SOFTENING, TOLERANCE = 24, 25  # of a Riemannian metric, and of its implicit steps
 WORTHWHILE = 26  # how much longer than wide a posterior must be for a metric with correlations to pay
-LEAST_STRETCH = 27  # how far from 1 eigenvalues of a dense metric must be to count, in the scale of the coordinates
-N_SCALARS = 28
+N_SCALARS = 27
 
 # --- counts ---------------------------------------------------------------------------------------------------------
 ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
