@@ -1,7 +1,8 @@
 """Value and gradient of one compiled log density by two threads at once, over one thread alone.
 
 Each thread has an evaluator of its own (`LogDensity.fork`). Calls are in a loop of machine code; ``throughput`` is how
-many more calls two threads make in the same time, the median of pairs of measurements that follow each other.
+many more calls two threads make in the same time, the median over measurements between two of one thread alone.
+Before, each evaluator is called until it is hardly compared with the tape any more.
 """
 
 from __future__ import annotations

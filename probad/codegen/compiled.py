@@ -169,7 +169,11 @@ class CompiledDensity:
     def _alone(self, z: np.ndarray) -> Trace:
         """Code for the path that the function takes at `z`."""
         with without_collection():
-            return self._compiled(prepare(capture(self._fn, z)[0]))
+            return self._compiled(self._function_at(z))
+
+    def _function_at(self, z: np.ndarray) -> Graph:
+        """The path that the function takes at `z`, without its gradient."""
+        return prepare(capture(self._fn, z)[0])
 
     def _together(self, graph: Graph) -> Trace:
         """Code for all paths."""
@@ -188,7 +192,7 @@ class CompiledDensity:
         """Compile a path again, so that in derivatives zero times infinity is zero; it comes before the first."""
         trace = self.traces[number]
         if trace.function is None:  # it was recalled, and is the first
-            trace.function = prepare(capture(self._fn, self.start.copy())[0])
+            trace.function = self._function_at(self.start.copy())
         self.traces.append(self._compiled(trace.function, careful=True))
 
     def part(self, why: str) -> bool:

@@ -216,11 +216,11 @@ class _Description:
             found = sys.modules.get(module)
         elif isinstance(x, np.ufunc):
             name = x.__name__
-            module = next((m for m in ("numpy", "scipy.special") if _find(m, name) is x), None)
+            module = next((m for m in ("numpy", "scipy.special") if find_named(m, name) is x), None)
             found = x if module else None
         else:
             module, name = getattr(x, "__module__", None), getattr(x, "__qualname__", None)
-            found = _find(module, name) if isinstance(module, str) and isinstance(name, str) else None
+            found = find_named(module, name) if isinstance(module, str) and isinstance(name, str) else None
         if found is not x or module.partition(".")[0] not in LIBRARIES:
             return False
         if not (OUTSIDE | UNCERTAIN_BUILTINS).isdisjoint([*module.split("."), *name.split(".")]):
@@ -229,8 +229,6 @@ class _Description:
         return True
 
     def _class(self, x: type) -> None:
-        if self._of_a_library(x) or x in BARE:
-            return
         self._tell("class", x.__name__)
         self._all("bases", x.__bases__)
         for name, value in vars(x).items():
@@ -246,7 +244,7 @@ class _Description:
             return
         if type(kind) not in METACLASSES:
             raise _UncertainError
-        is_own = kind.__module__.partition(".")[0] == OWN and _find(kind.__module__, kind.__qualname__) is kind
+        is_own = kind.__module__.partition(".")[0] == OWN and find_named(kind.__module__, kind.__qualname__) is kind
         self.add(kind)
         if is_own and hasattr(kind, "determined_by"):
             self._all("determined by", x.determined_by())
@@ -318,7 +316,7 @@ def _imports_libraries_only(code: CodeType) -> bool:
     return True
 
 
-def _find(module: str, name: str) -> Any:
+def find_named(module: str | None, name: str) -> Any:
     """What is found under a dotted name in a module that is loaded; None if nothing."""
     found = sys.modules.get(module)
     for part in name.split("."):

@@ -147,7 +147,7 @@ class CompiledRun:
     def advance(self, n: int) -> int:
         """Run up to `n` iterations; a status of `run_iterations`."""
         stages, before = self._kernels[int(self._space.counts[ALGORITHM])], self.done
-        if self._is_large():
+        if is_large(self._dim, self._is_dense):
             stages.optimise_inner()
         kernel = stages.kernel()
         start = time.perf_counter()
@@ -155,16 +155,18 @@ class CompiledRun:
         stages.charge(self._lost(before, time.perf_counter() - start))
         return status
 
-    def _is_large(self) -> bool:
-        return is_large(self._dim, self._space.counts[FORM] == DENSE)
+    @property
+    def _is_dense(self) -> bool:
+        """Whether the metric is a matrix by now."""
+        return self._space.counts[FORM] == DENSE
 
     def _lost(self, before: int, seconds: float) -> float:
         """About how many of the seconds of the last iterations optimised code would have saved."""
         if self._is_geometry:
             return 0.5 * seconds  # matrices take most of them
         n_steps = self._space.statistics[before : self.done, STATISTICS.index("n_steps")].sum()
-        n_numbers = self._dim**2 if self._space.counts[FORM] == DENSE else self._dim
-        per_step, per_number = LOST_WITH_INNER if self._is_large() else LOST
+        n_numbers = self._dim**2 if self._is_dense else self._dim
+        per_step, per_number = LOST_WITH_INNER if is_large(self._dim, self._is_dense) else LOST
         return n_steps * (per_step + per_number * n_numbers)
 
     def stop(self) -> None:

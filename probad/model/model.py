@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -108,9 +107,11 @@ class Model:
         Under the name of a decorated function one finds this model, not the function, so that the function takes
         ``NAME.function``, the name under which it is found.
         """
+        from probad.ir.identity import find_named  # not needed to import probad
+
         function = self.function
         name = getattr(self, "__qualname__", "")
-        if _find(getattr(self, "__module__", None), name) is self:
+        if find_named(getattr(self, "__module__", None), name) is self:
             function.__qualname__ = f"{name}.function"
         return Model, (function,)
 
@@ -263,14 +264,6 @@ def _own_coords(coords) -> dict[str, np.ndarray]:
             raise ArgumentError(f"coords[{dim!r}] must be a sequence of labels or their number; got {labels!r}.")
         owned[dim] = np.array(labels)
     return owned
-
-
-def _find(module: str | None, name: str):
-    """What is found under a dotted name in a module that is loaded; None if nothing."""
-    found = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
 
 
 def _progress(seen: list[str]) -> str:
