@@ -12,7 +12,6 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 
 LIMIT = 256 * 2**20  # bytes; beyond, the files not used for longest go
@@ -64,6 +63,8 @@ def load(name: str) -> bytes | None:
 
 def store(name: str, body: bytes) -> None:
     """Keep `body` under a key, if the disk lets us."""
+    import tempfile  # with what it imports two thirds of a millisecond, which processes that only load do not need
+
     temporary = None
     try:
         path = _path(name)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import marshal
 import math
 import os
 import sys
@@ -21,7 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import FunctionType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -124,9 +126,10 @@ def compile_kernel(
     >>> compile_kernel(uniform, "words")(state) == uniform([1, 2, 3, 4])
     True
     """
-    future, is_new = _claim(fn, arg_types, cache, fixed)
+    wanted = _wanted(fn, arg_types, fixed)
+    future, is_new = _claim(wanted, cache)
     if is_new:
-        _fulfil(future, fn, arg_types, cache, fixed)
+        _fulfil(future, wanted, cache)
     return future.result()
 
 
@@ -134,11 +137,24 @@ def start_compiling(
     fn: Callable, *arg_types: str, cache: bool = True, fixed: Mapping[tuple[str, int], int] | None = None
 ) -> Future:
     """As `compile_kernel` in a thread of its own; a future of the kernel. LLVM leaves other threads free to run."""
-    future, is_new = _claim(fn, arg_types, cache, fixed)
+    wanted = _wanted(fn, arg_types, fixed)
+    future, is_new = _claim(wanted, cache)
     if is_new:
-        work = (future, fn, arg_types, cache, fixed)
-        threading.Thread(target=_fulfil, args=work, name=f"compile {fn.__name__}").start()
+        threading.Thread(target=_fulfil, args=(future, wanted, cache), name=f"compile {fn.__name__}").start()
     return future
+
+
+class Wanted(NamedTuple):
+    """A kernel that is asked for: the arguments of `compile_kernel`, and what tells it from all others."""
+
+    fn: Callable
+    arg_types: tuple[str, ...]
+    fixed: Mapping[tuple[str, int], int] | None
+    identity: str
+
+    def text(self) -> str:
+        """The kernel in LLVM's language."""
+        return program_text(Program(self.fn, self.arg_types, self.fixed))
 
 
 class Stages:
@@ -150,8 +166,7 @@ class Stages:
 
     Parameters
     ----------
-    fn, arg_types, fixed
-        As for `compile_kernel`.
+    wanted : Wanted
     inner : tuple of function
         The functions that `optimise_inner` is about.
     inner_first : bool
@@ -163,15 +178,8 @@ class Stages:
         When the first code was there, by `time.perf_counter`.
     """
 
-    def __init__(
-        self,
-        fn: Callable,
-        arg_types: tuple[str, ...],
-        fixed: Mapping[tuple[str, int], int] | None,
-        inner: tuple,
-        inner_first: bool,
-    ):
-        self._what = (fn, arg_types, fixed)
+    def __init__(self, wanted: Wanted, inner: tuple, inner_first: bool):
+        self._wanted = wanted
         self._inner_names = frozenset(f.__name__ for f in inner)
         self._quick: Future = Future()
         self._inner: Future | None = self._quick if inner_first else None
@@ -180,7 +188,7 @@ class Stages:
         self._lock = threading.Lock()
         self._spent, self._asked_for = 0.0, threading.Event()
         self.ready_at = math.inf
-        threading.Thread(target=self._begin, name=f"compile {fn.__name__}").start()
+        threading.Thread(target=self._begin, name=f"compile {wanted.fn.__name__}").start()
 
     def kernel(self) -> Kernel:
         """The best code there is; waits for the first.
@@ -231,12 +239,12 @@ class Stages:
     def _begin(self) -> None:
         def text() -> str:
             self._asked_for.wait(PATIENCE)
-            self._text = _text(*self._what)
+            self._text = self._wanted.text()
             return self._text
 
         try:
             only = () if self._inner is None else self._inner_names
-            kernel = _compile(*self._what, text=text, only=only)
+            kernel = _compile(self._wanted, text=text, only=only)
             if not self._text:
                 self._fast = Future()
                 self._fast.set_result(kernel)
@@ -250,11 +258,11 @@ class Stages:
 
         def work() -> None:
             try:
-                future.set_result(_compile(*self._what, text=self._text, only=only))
+                future.set_result(_compile(self._wanted, text=self._text, only=only))
             except BaseException as error:
                 future.set_exception(error)
 
-        threading.Thread(target=work, name=f"{what} {self._what[0].__name__}").start()
+        threading.Thread(target=work, name=f"{what} {self._wanted.fn.__name__}").start()
         return future
 
 
@@ -269,16 +277,21 @@ def compile_in_stages(
 
     Which the first code is, `inner_first` says to whoever asks first.
     """
-    key = (_identity(fn, arg_types, fixed), *inner)
+    wanted = _wanted(fn, arg_types, fixed)
+    key = (wanted.identity, *inner)
     with _LOCK:
         if (found := _STAGES.get(key)) is None or found.failed:
-            found = _STAGES[key] = Stages(fn, arg_types, fixed, inner, inner_first)
+            found = _STAGES[key] = Stages(wanted, inner, inner_first)
         return found
 
 
-def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> tuple[Future, bool]:
+def _wanted(fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None) -> Wanted:
+    return Wanted(fn, arg_types, fixed, _identity(fn, arg_types, fixed))
+
+
+def _claim(wanted: Wanted, cache: bool) -> tuple[Future, bool]:
     """The future of a kernel, and whether the caller is the one to fulfil it."""
-    key = (_identity(fn, arg_types, fixed), cache)
+    key = (wanted.identity, cache)
     with _LOCK:
         future = _COMPILED.get(key)
         if future is not None and not (future.done() and future.exception() is not None):
@@ -287,64 +300,64 @@ def _claim(fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> tupl
         return future, True
 
 
-def _fulfil(future: Future, fn: Callable, arg_types: tuple[str, ...], cache: bool, fixed) -> None:
+def _fulfil(future: Future, wanted: Wanted, cache: bool) -> None:
     try:
-        future.set_result(_compile(fn, arg_types, fixed, cache=cache))
+        future.set_result(_compile(wanted, cache=cache))
     except BaseException as error:  # whoever waits for the future must hear of it
         future.set_exception(error)
 
 
-def _compile(fn: Callable, arg_types: tuple[str, ...], fixed, *, cache: bool = True, text=None, only=None) -> Kernel:
+def _compile(wanted: Wanted, *, cache: bool = True, text=None, only=None) -> Kernel:
     from probad.codegen import llvm  # imports llvmlite, which runs that compile nothing do not need
 
     symbols = {f"{C_PREFIX}{name}": address for name in C_FUNCTIONS if (address := llvm.c_address(name))}
     native = llvm.compile_module(
-        text or (lambda: _text(fn, arg_types, fixed)),
+        text or wanted.text,
         level=LEVEL,
         symbols=symbols,
         cache=cache,
-        key=_identity(fn, arg_types, fixed),
+        key=wanted.identity,
         pack=True,
         unroll=False,
         only=only,
     )
-    return Kernel(fn.__name__, arg_types, native)
-
-
-def _text(fn: Callable, arg_types: tuple[str, ...], fixed) -> str:
-    return program_text(Program(fn, arg_types, fixed))
+    return Kernel(wanted.fn.__name__, wanted.arg_types, native)
 
 
 def _identity(fn: Callable, arg_types: tuple[str, ...], fixed: Mapping[tuple[str, int], int] | None) -> str:
     """What tells a kernel from all others: the bytecode that is reached, the constants it names, this compiler."""
     settings = (sys.implementation.cache_tag, os.environ.get("PROBAD_CPU"), _compiler(), arg_types)
-    return _checksum((*settings, *sorted((fixed or {}).items()), *_reached(fn, set())))
+    parts = (settings, tuple(sorted((fixed or {}).items())), *_reached(fn, {}))
+    # the first format of marshal: the same bytes in each process, whatever refers to a constant or has interned it
+    return hashlib.sha256(marshal.dumps(parts, 0)).hexdigest()
 
 
-@lru_cache(maxsize=64)
-def _checksum(parts: tuple) -> str:
-    """A hash of constants and code that is the same in each process."""
-    return hashlib.sha256(repr([_spelt(part) for part in parts]).encode()).hexdigest()
+def _reached(fn: Callable, seen: dict) -> Iterator[tuple | str | None]:
+    """The code of a function and of all it calls, with the constants of modules that they name and their types.
 
-
-def _spelt(part):
-    if not isinstance(part, CodeType):
-        return part
-    names = (part.co_name, part.co_names, part.co_varnames, part.co_freevars)
-    return part.co_code, part.co_consts, part.co_argcount, names
-
-
-def _reached(fn: Callable, seen: set) -> Iterator[CodeType | tuple | str | None]:
-    """The code of a function and of all it calls, with the constants of modules that they name and their types."""
+    What a name means in a module is told where the first function names it; `seen` numbers functions, modules and
+    names in them in the order in which they come up.
+    """
     if not isinstance(fn, FunctionType) or fn in seen:
         yield getattr(fn, "__name__", None)
         return
-    seen.add(fn)
-    yield fn.__code__
-    for name in fn.__code__.co_names:
-        value = fn.__globals__.get(name)
-        if (twin := getattr(value, ATTRIBUTE, None)) is not None:
-            yield name, twin
+    seen[fn] = len(seen)
+    code, known = fn.__code__, fn.__globals__
+    module = seen.setdefault(id(known), len(seen))
+    names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars)
+    constants = code.co_consts
+    if fn.__doc__ is not None and constants[0] == fn.__doc__:  # kernels have no strings: their documentation is free
+        constants = (None, *constants[1:])
+    yield module, code.co_code, constants, code.co_argcount, names
+    for name in code.co_names:
+        if (module, name) in seen:
+            continue
+        seen[module, name] = len(seen)
+        value = known.get(name)
+        if type(value) in (int, float):
+            yield name, value
+        elif (twin := getattr(value, ATTRIBUTE, None)) is not None:
+            yield name, (twin.arguments, twin.returns, twin.body, twin.declares)
         elif isinstance(value, FunctionType):
             yield from _reached(value, seen)
         elif isinstance(value, int | float):

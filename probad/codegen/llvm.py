@@ -52,7 +52,7 @@ class Native:
     def __init__(self, engine, functions: tuple[str, ...]):
         self._engine = engine
         self.functions = functions
-        # asked for now, so that nobody has to wait for another module's passes later
+        # asked for now, which ends the loading, so that nobody has to wait for another module's passes later
         self._addresses = {name: engine.get_function_address(name) for name in functions}
 
     def address(self, name: str) -> int:
@@ -268,7 +268,6 @@ def _link(payload: bytes, symbols: Mapping[str, int]) -> Native:
     for name, address in found.items():
         engine.add_global_mapping(host.get_function(name), address)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
     return Native(engine, tuple(names["defined"]))
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -594,6 +595,46 @@ def test_a_kernel_is_found_again_until_something_it_reaches_changes(compiled_ane
     monkeypatch.setattr(kernel, "_compiler", lambda: "a later compiler")
     assert value() == 7.0
     assert len(compiled_anew) == 6
+
+
+def test_one_name_in_two_modules_is_two_constants(compiled_anew):
+    """Each of the two functions that name FACTOR may be of either module: four kernels, not one."""
+    source = "FACTOR = {}\n\n\ndef g(a):\n    return a * FACTOR\n\n\ndef f(a):\n    return g(a) + h(a) + k(a)\n"
+    other = "FACTOR = 3.0\n\n\ndef k(a):\n    return a * FACTOR\n\n\ndef h(a):\n    return a - FACTOR\n"
+
+    def value(*places: int) -> float:
+        modules = _kernel(source.format(2.0)).__globals__, _kernel(other, "h").__globals__
+        own = {name: FunctionType(modules[1][name].__code__, modules[i]) for name, i in zip("hk", places, strict=True)}
+        modules[0].update(own)
+        return compile_kernel(modules[0]["f"], "float")(5.0)
+
+    for h, k in itertools.product((0, 1), repeat=2):
+        assert value(h, k) == 10.0 + (5.0 - (2.0, 3.0)[h]) + 5.0 * (2.0, 3.0)[k]
+    assert len(compiled_anew) == 4
+    assert value(0, 1) == value(0, 1)
+    assert len(compiled_anew) == 4
+
+
+def test_documentation_is_no_part_of_a_kernel(compiled_anew):
+    source = 'def f(a):\n    """{}"""\n    return a + {}\n'
+    for text in ("What it is.", "Said better."):
+        assert compile_kernel(_kernel(source.format(text, 1.0)), "float")(2.0) == 3.0
+    assert len(compiled_anew) == 1
+    assert compile_kernel(_kernel(source.format("What it is.", 2.0)), "float")(2.0) == 4.0
+    assert len(compiled_anew) == 2
+
+
+def test_the_twin_of_an_intrinsic_is_part_of_a_kernel(compiled_anew):
+    def value(factor: float) -> float:
+        fn = _kernel("def f(a):\n    return scaled(a)\n")
+        body = f"  %y = fmul double %0, {factor}\n  ret double %y"
+        fn.__globals__["scaled"] = intrinsic("float", returns="float", body=body)(
+            _kernel("def scaled(a): ...", "scaled")
+        )
+        return compile_kernel(fn, "float")(3.0)
+
+    assert (value(2.0), value(4.0), value(2.0)) == (6.0, 12.0, 6.0)
+    assert len(compiled_anew) == 2
 
 
 def test_the_same_kernel_is_compiled_once(compiled_anew):
