@@ -147,6 +147,17 @@ class LogDensity:
             return FATAL
         return OK if math.isfinite(logp_out[0]) and np.isfinite(grad_out).all() else NOT_FINITE
 
+    def verify(self, z) -> None:
+        """Compare compiled code, if there is any, with the function that it was made from, at `z`.
+
+        Algorithms ask for it when they have ended: what was noticed by no comparison on the way is noticed then.
+
+        Raises
+        ------
+        StaleTraceError
+            If the function has changed since it was captured.
+        """
+
     def fork(self) -> LogDensity:
         """An independent density for another thread; what never changes is shared."""
         twin = copy.copy(self)
@@ -318,6 +329,12 @@ class FunctionDensity(LogDensity):
         twin._differentiate_by(gradient, difference_step)
         return twin
 
+    def __copy__(self) -> FunctionDensity:
+        """A density that shares all with this one: what `__reduce__` makes would be made anew."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
     def __reduce__(self):
         """Travel to another process as the function, which is compiled there anew."""
         gradient = {"gradient": self.gradient, "difference_step": self.difference_step}
@@ -396,6 +413,11 @@ class FunctionDensity(LogDensity):
                 raise self._worker.failure
             return logp, grad
         return self._by_tape(z)
+
+    def verify(self, z) -> None:
+        """Compare compiled code, if there is any, with the function at `z`; see `LogDensity.verify`."""
+        if self._worker is not None:
+            self._worker.verify(self._point(z))
 
     def _by_tape(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         with np.errstate(all="ignore"):

@@ -359,6 +359,8 @@ def vi(
     except OptimizationError as error:
         error.result = Approximation(density, error.result)
         raise
+    if not fitted.interrupted:
+        density.verify(fitted.center)
     for message in _doubts(fitted):
         warnings.warn(message, ConvergenceWarning, stacklevel=2)
     return Approximation(density, fitted)

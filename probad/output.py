@@ -47,6 +47,7 @@ def is_classic() -> bool:
     return int(metadata.version("arviz").partition(".")[0]) < 1
 
 
+@cache
 def import_parts() -> None:
     """Import what a result will need: worth calling while others compute, since it takes a third of a second.
 

@@ -2,15 +2,13 @@
 
 A `Trace` is the native code of one path through a function. Several threads may run it, each with a `Context` of its
 own. A `CompiledDensity` collects the traces of a log density, makes new ones when a path is new, and compares them with
-the tape: the first calls, and one now and then.
+the tape: the first calls, one now and then, and whenever it is asked to.
 """
 
 from __future__ import annotations
 
 import ctypes
-import math
 import threading
-import time
 import warnings
 from collections.abc import Callable
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from probad.ad.jacobians import jacobian
 from probad.codegen import host, recognition
+from probad.codegen.comparisons import Comparisons
 from probad.codegen.dispatch import CARE, FATAL, MAX_TRACES, MISS, NOT_FINITE, OK, SIGNATURE, Table, dispatcher
 from probad.codegen.expand import expand
 from probad.codegen.joining import APART, Joining
@@ -30,10 +29,9 @@ from probad.ir.capture import capture
 from probad.ir.graph import Graph
 from probad.ir.passes import prepare, prepare_gradient
 
-FIRST_CHECKS = 3  # calls in a row that are compared with the tape; a further thread has its first call compared, too
-# Then the calls between two comparisons grow, on average, from the first number to the second, by factors of four.
-CHECK_AFTER, CHECK_RARELY = 30, 500_000
-JUST_NOW = 0.05  # seconds after a comparison in which a further thread needs none at its first call
+# Calls of a thread after which it looks whether a comparison with the tape is due; on average they grow from the first
+# number to the second, by factors of four.
+LOOK_AFTER, LOOK_RARELY = 30, 500_000
 SAME_VALUE, SAME_GRADIENT = 1e-8, 1e-6  # relative; what is stale differs by more
 LARGEST_ROUNDING = 1e-4  # relative difference that rounding may explain far out, where cancellation makes it large
 
@@ -119,8 +117,7 @@ class CompiledDensity:
         self.evaluate, self.start, self.dim, self.gradient = evaluate, start.copy(), len(start), gradient
         self.n_gradient = 0 if gradient == "none" else self.dim
         self._lock = threading.RLock()
-        self.n_checks = 0  # by all threads
-        self.checked_at = -math.inf  # by `time.perf_counter`
+        self.comparisons = Comparisons()
         self._warned = False
         dispatcher()  # compiled first, since later another thread may have the compiler for long
         self._name = recognition.name_of(self._fn, self.start, gradient)
@@ -149,7 +146,8 @@ class CompiledDensity:
         is_doubtful = self._is_doubtful
         if is_doubtful:
             self.joining = self._begin(self._captured)
-            self._is_doubtful, self.n_checks = False, 0
+            self._is_doubtful = False
+            self.comparisons.begin()
         return is_doubtful
 
     def forget(self) -> None:
@@ -181,7 +179,7 @@ class CompiledDensity:
             trace = self._compiled(prepare(graph))
         if trace.text.host:
             raise CompileError("some operations are carried out by Python")
-        self.n_checks = 0  # the program is new: look closely
+        self.comparisons.begin()
         return trace
 
     def _compiled(self, graph: Graph, *, careful: bool = False) -> Trace:
@@ -230,9 +228,9 @@ class Worker:
         self._call = SIGNATURE(self.address)
         self._random = np.random.default_rng(0)
         self._careful: set[int] = set()
+        self._n_looks = 0  # since the program is what it is
         self._adopt()
-        is_checked = compiled.n_checks > FIRST_CHECKS and time.perf_counter() < compiled.checked_at + JUST_NOW
-        self._table.check_after(self._calls_until_check() if is_checked else 1)
+        self._table.check_after(1)
 
     def logp_and_grad(self, z: np.ndarray) -> tuple[int, float, np.ndarray]:
         """Status, log density and gradient at a contiguous vector."""
@@ -240,11 +238,22 @@ class Worker:
         status = self._call(self.ctx, z.ctypes.data, logp.ctypes.data, grad.ctypes.data)
         return status, float(logp[0]), grad
 
+    def verify(self, z: np.ndarray) -> None:
+        """Compare code and tape at a contiguous vector, be it due or not.
+
+        Raises
+        ------
+        StaleTraceError
+            If the function has changed since it was captured.
+        """
+        logp, grad = np.empty(1), np.empty(self._compiled.n_gradient)
+        self._answer(z.ctypes.data, logp.ctypes.data, grad.ctypes.data, compare=True)
+
     def _adopt(self) -> None:
         """Take over the traces that other threads have made."""
         traces = self._compiled.traces
         if traces is not self._traces:
-            self._traces = traces
+            self._traces, self._n_looks = traces, 0
             self._contexts.clear()
             self._careful.clear()
             self._table.clear()
@@ -261,9 +270,17 @@ class Worker:
             self.failure = error
             return FATAL
 
-    def _answer(self, z: int, value: int, result: int) -> int:
+    def _answer(self, z: int, value: int, result: int, *, compare: bool = False) -> int:
+        """Evaluate where the code in use does not fit, or may be compared with the tape; returns a status.
+
+        The first call of new code is compared, others if it is due, or if they must be.
+        """
         point = _array(z, self._compiled.dim).copy()
+        if self._traces is not self._compiled.traces:
+            with self._compiled._lock:
+                self._adopt()
         status, number = self._native(z, value, result)
+        compare = compare or status >= MISS or self._compiled.comparisons.is_due
         if status == MISS:
             with self._compiled._lock:
                 self._adopt()
@@ -280,7 +297,10 @@ class Worker:
             return self._by_tape(point, value, result)
         if status == FATAL:
             raise self._contexts[number].failed.pop()
-        return self._check(point, status, number, value, result)
+        if compare:
+            return self._compare(point, status, number, value, result)
+        self._table.check_after(self._calls_until_look())
+        return status
 
     def _native(self, z: int, value: int, result: int) -> tuple[int, int]:
         """The status of the first trace that fits, and its number; a careful one is preferred by a call for care."""
@@ -316,13 +336,12 @@ class Worker:
         _array(result, self._compiled.n_gradient)[:] = grad
         return OK if np.isfinite(logp) and np.isfinite(grad).all() else NOT_FINITE
 
-    def _check(self, point: np.ndarray, status: int, number: int, value: int, result: int) -> int:
-        """Compare the answer of a trace with the tape's, and say when to do it next; returns the status that counts."""
-        self._compiled.n_checks += 1
-        self._compiled.checked_at = time.perf_counter()
-        self._table.check_after(self._calls_until_check())
+    def _compare(self, point: np.ndarray, status: int, number: int, value: int, result: int) -> int:
+        """Compare the answer of a trace with the tape's; returns the status that counts."""
         n_gradient = self._compiled.n_gradient
-        difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, n_gradient))
+        with self._compiled.comparisons.timed():
+            difference = self._difference(point, status, float(_array(value, 1)[0]), _array(result, n_gradient))
+        self._table.check_after(self._calls_until_look())
         if difference is None:
             if number == 0:
                 self._compiled.confirm()
@@ -346,12 +365,12 @@ class Worker:
         self._table.check_after(1)
         return self._by_tape(point, value, result)
 
-    def _calls_until_check(self) -> int:
-        """After how many calls to compare again."""
-        n = self._compiled.n_checks
-        if n < FIRST_CHECKS:
+    def _calls_until_look(self) -> int:
+        """After how many calls to look again whether a comparison is due."""
+        if self._compiled.comparisons.is_close:
             return 1
-        later = min(CHECK_AFTER * 4 ** max(0, n - FIRST_CHECKS), CHECK_RARELY)
+        later = min(LOOK_AFTER * 4**self._n_looks, LOOK_RARELY)
+        self._n_looks += 1
         return int(self._random.integers(1, 2 * later))
 
     def _agrees_at_start(self) -> bool:

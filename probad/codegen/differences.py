@@ -122,3 +122,7 @@ class DifferenceWorker:
         logp, grad = np.empty(1), np.empty(len(z))
         status = self._call(self.ctx, z.ctypes.data, logp.ctypes.data, grad.ctypes.data)
         return status, float(logp[0]), grad
+
+    def verify(self, z: np.ndarray) -> None:
+        """Compare code and tape at a contiguous vector; see `Worker.verify`."""
+        self._values.verify(z)

@@ -42,6 +42,7 @@ from probad.mcmc.workspace import (
 )
 
 CHUNK_SECONDS = 0.05  # how long a chain runs before the driver looks at progress and interrupts
+INSTANT = 0.001  # seconds of a chunk so short that those after it may be much longer
 DIVERGING_COLUMN = STATISTICS.index("diverging")
 TABLES = ("draws", "statistics")  # the arrays of a workspace with a row per iteration; the others are its state
 SCRATCH = ("work",)  # but for those, which no iteration leaves to the next
@@ -219,6 +220,10 @@ class Chain:
         """Run compiled from now on, if there will be code, for which the chain waits when it advances."""
         self._kernels = kernels
 
+    def verify(self) -> None:
+        """Compare the code of the density with its function where the chain is."""
+        self.density.verify(self.space.rows[POSITION])
+
     def stop(self) -> None:
         """End the present iteration early; for other threads."""
         if self._run is not None:
@@ -238,9 +243,10 @@ class Chain:
                 raise self._failure(status)
             if now >= deadline:
                 break
-            # aim at the deadline, but never more than double: early iterations tell little about later ones
+            # aim at the deadline, but in steps: early iterations tell little about later ones
             rate = (done - before) / max(now - start, 1e-9)
-            n = max(1, min(2 * n, int(rate * (deadline - now))))
+            growth = 2 if now - start > INSTANT else 8
+            n = max(1, min(growth * n, int(rate * (deadline - now))))
         return True
 
     def _count_divergent(self, start: int, stop: int) -> None:
@@ -282,4 +288,5 @@ def run_job(job: Job) -> Workspace:
         chain.compile(kernels)
     while chain.done < chain.goal:
         chain.advance(CHUNK_SECONDS)
+    chain.verify()
     return chain.space

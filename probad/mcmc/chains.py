@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -203,6 +203,7 @@ def sample_chains(
                 _meet(algorithm, running)
                 recorder.meet(met + 1, {chain.number: (chain.done, chain.arrays()) for chain in running})
                 jobs = [replace(job, stored=chain.stored()) for job, chain in zip(jobs, running, strict=False)]
+        running[0].verify()
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -254,6 +255,7 @@ class Forgetful:
         return seconds
 
 
+@cache
 def state_layout() -> str:
     """A checksum of what the places in a workspace mean, for states that are kept."""
     places = {name: value for name, value in vars(workspace).items() if name.isupper()}

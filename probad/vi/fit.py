@@ -47,6 +47,11 @@ class Fit:
         """Unconstrained draws, ``(n, dim)``."""
         return self.family.transform(self.parameters, rng.standard_normal((n, self.family.dim)))
 
+    @property
+    def center(self) -> np.ndarray:
+        """The unconstrained point, ``(dim,)``, that stands for the middle of the noise."""
+        return self.family.transform(self.parameters, np.zeros(self.family.dim))
+
     def log_prob(self, z: np.ndarray) -> np.ndarray:
         """Log density of the approximation at unconstrained points, ``(..., dim)``."""
         return self.family.log_prob(self.parameters, np.asarray(z, dtype=float))
