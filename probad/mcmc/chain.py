@@ -34,6 +34,8 @@ from probad.mcmc.workspace import (
     POSITION,
     RANK,
     ROOM,
+    SHORT_FROM,
+    SHORT_UNTIL,
     STATISTICS,
     STEP_SIZE,
     STOP,
@@ -48,7 +50,7 @@ TABLES = ("draws", "statistics")  # the arrays of a workspace with a row per ite
 SCRATCH = ("work",)  # but for those, which no iteration leaves to the next
 # Counts that follow from the settings, as the schedule does. Kernels trust them, so a stored state must agree. Form,
 # steps and algorithm may change during warm-up.
-SETTLED = (N_WARMUP, MAX_TREE_DEPTH, ADAPTATION, DECISION, ROOM, FORM, MAX_STEPS, ALGORITHM)
+SETTLED = (N_WARMUP, MAX_TREE_DEPTH, ADAPTATION, DECISION, ROOM, SHORT_FROM, SHORT_UNTIL, FORM, MAX_STEPS, ALGORITHM)
 
 # progress(chain, done, total, warming_up, n_divergent, step_size)
 Progress = Callable[[int, int, int, bool, int, float], None]

@@ -17,12 +17,13 @@ import numpy as np
 from probad.convergence import effective_sample_size
 from probad.errors import ArgumentError
 from probad.mcmc import workspace
-from probad.mcmc.settings import HMC, MAMS, NUTS, Algorithm, check_count
+from probad.mcmc.settings import HMC, MAMS, NUTS, SHORTENED, Algorithm, check_count
 from probad.mcmc.step_size import restart_averaging
 from probad.mcmc.windows import STEP_ONLY, overlapping_schedule
 from probad.mcmc.workspace import LARGEST_CURVATURE, LEAST_CURVATURE, Workspace
 
 LEARNING, TRIAL, LAST_LOOK = 0.35, 0.12, 0.9  # shares of the warm-up
+TUNING = 6  # one in so many of the iterations of learning, the last ones, tell the step size
 SETTLING = 0.3  # share of a trial that tunes the step size and does not count
 SHORTEST = 200  # iterations of warm-up, so that a trial has some draws
 TAIL = 0.05  # share of the draws on each side whose curvature does not count
@@ -58,6 +59,10 @@ class Choice(Algorithm):
         check_count("max_tree_depth", self.max_tree_depth, 1, 20)
         if self.adaptation != "fisher" or self.metric == "unit":
             raise ArgumentError("The choice of a sampler needs a metric learnt from draws and gradients.")
+
+    def shortened(self, warmup: int) -> tuple[int, int]:
+        """While the metric is learnt, until the step size is tuned for the trials."""
+        return int(SHORTENED[0] * warmup), int(LEARNING * warmup) - int(LEARNING * warmup) // TUNING
 
     def candidates(self, dim: int) -> list[Algorithm]:
         """The samplers that are tried, NUTS first."""
@@ -202,7 +207,8 @@ def _comparable_step(space: Workspace, algorithm: Algorithm) -> float:
     column = workspace.STATISTICS.index("step_size")
     done = int(space.counts[workspace.ITERATION])
     first = int(LEARNING * space.counts[workspace.N_WARMUP])
-    step = float(np.exp(np.log(space.statistics[first - first // 6 : first, column]).mean())) if done else 1.0
+    start = first - first // TUNING
+    step = float(np.exp(np.log(space.statistics[start:first, column]).mean())) if done else 1.0
     return step * math.sqrt(space.rows.shape[1]) if isinstance(algorithm, MAMS) else step
 
 

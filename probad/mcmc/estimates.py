@@ -28,6 +28,7 @@ from probad.mcmc.workspace import (
     WORTHWHILE,
 )
 
+LATEST = 3  # times as many iterations as before the first decision on the form of the metric are there before the last
 STAN_PRIOR = 5.0  # draws for which a small multiple of the unit matrix counts, as in Stan
 SMALLEST, LARGEST = 1e-20, 1e20  # of the elements of a diagonal inverse mass
 
@@ -66,7 +67,7 @@ def renew_metric(rows, scalars, counts, metric, draws, gradients, work, start, e
 def is_to_decide(counts, end):
     """Whether a diagonal metric that is renewed before iteration `end` may take another form."""
     first = counts[DECISION]
-    return first >= 0 and end > first and 2 * end <= 3 * (first + 1)
+    return first >= 0 and end > first and end <= LATEST * (first + 1)
 
 
 def refine_directions(rows, counts, metric, draws, gradients, work, start, end, dim):

@@ -179,7 +179,10 @@ def adapt(
         return status
     start = schedule[iteration]
     if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS:
-        average_step_size(scalars, counts, scalars[SYMMETRIC_SUM] / float(max(1, counts[N_STEPS])))
+        if counts[CLIMBING] != 0:  # a fall of the energy is welcome
+            average_step_size(scalars, counts, mean_acceptance(scalars, counts))
+        else:
+            average_step_size(scalars, counts, scalars[SYMMETRIC_SUM] / float(max(1, counts[N_STEPS])))
         for i in range(dim):
             gradients[iteration * dim + i] = rows[GRADIENT * dim + i]
         if start >= 0:

@@ -11,7 +11,6 @@ from probad.mcmc.workspace import (
     ADAPTATION,
     BY_DRAWS_AND_GRADIENTS,
     CHOSEN_ENERGY,
-    CLIMBING,
     DIVERGING,
     ITERATION,
     MAX_ENERGY_ERROR,
@@ -23,15 +22,12 @@ from probad.mcmc.workspace import (
     TREE_DEPTH,
 )
 
-# steps of a trajectory in the first tenth of a warm-up by draws and gradients: on the way to the posterior, and there
-EARLY, CLIMBING_STEPS, EARLY_STEPS = 10, 16, 16
+EARLY, EARLY_STEPS = 10, 16  # steps of a trajectory in the first tenth of a warm-up by draws and gradients
 
 
 def step_limit(counts, limit):
     """How many steps a trajectory may have: few at first, when a metric that is far off asks for many."""
     if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS and counts[ITERATION] * EARLY < counts[N_WARMUP]:
-        if counts[CLIMBING] != 0:
-            return min(limit, CLIMBING_STEPS)
         return min(limit, EARLY_STEPS)
     return limit
 

@@ -16,6 +16,7 @@ from probad.mcmc.windows import STEP_ONLY, overlapping_schedule, stan_schedule
 METRICS = ("auto", "dense", "low-rank", "diag", "unit")
 ADAPTATIONS = ("fisher", "stan")
 SURELY_DENSE, LARGEST_DENSE = 50, 100  # coordinates up to which the automatic metric is dense, or may become so
+SHORTENED = (0.1, 0.9)  # shares of the warm-up between which most trajectories of NUTS are cut short
 LEAST_SHARE = 0.07  # of the warm-up, before it is decided whether it does, or whether it becomes low-rank
 # How much longer than wide it must be for a low-rank one: less, as in a series of volatilities, is of many directions.
 FEW_WORTHWHILE = 5.0
@@ -105,6 +106,10 @@ class Algorithm:
             decision=decision_of(schedule) if decides else -1,
         )
         space.counts[workspace.ALGORITHM] = self.code
+        if adaptation == workspace.BY_DRAWS_AND_GRADIENTS:
+            start, end = self.shortened(warmup)
+            first_looks = 3 * (space.counts[workspace.DECISION] + 1) // 2  # at what form of the metric pays
+            space.counts[workspace.SHORT_FROM], space.counts[workspace.SHORT_UNTIL] = max(start, first_looks), end
         space.scalars[workspace.TARGET_ACCEPT] = self.target_accept
         space.scalars[workspace.REFRESHMENT] = 1.0
         is_low_rank = space.counts[workspace.ROOM] == workspace.LOW_RANK
@@ -120,6 +125,10 @@ class Algorithm:
         if isinstance(self.metric, str):
             return self.metric == "dense" or (self.metric == "auto" and dim <= SURELY_DENSE)
         return np.ndim(self.metric) == 2
+
+    def shortened(self, warmup: int) -> tuple[int, int]:
+        """Between which iterations of warm-up trajectories may be cut short, if the metric is learnt from gradients."""
+        return 0, 0
 
     def write_to(self, space: workspace.Workspace) -> None:
         """Put the settings of one sampler where its kernels read them."""
@@ -167,6 +176,10 @@ class NUTS(Algorithm):
     def __post_init__(self):
         super().__post_init__()
         check_count("max_tree_depth", self.max_tree_depth, 1, 20)
+
+    def shortened(self, warmup: int) -> tuple[int, int]:
+        """From when the chain has arrived, until the step size is tuned for the draws."""
+        return int(SHORTENED[0] * warmup), int(SHORTENED[1] * warmup)
 
 
 @dataclass(frozen=True, kw_only=True)

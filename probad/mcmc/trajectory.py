@@ -34,10 +34,12 @@ from probad.mcmc.workspace import (
     LEFT_MOMENTUM,
     LEFT_POSITION,
     LOG_WEIGHT,
+    ITERATION,
     LOGP,
     MAX_TREE_DEPTH,
     MOMENTUM,
     N_STEPS,
+    N_WARMUP,
     NEAR_MOMENTUM,
     POSITION,
     RHO,
@@ -46,6 +48,8 @@ from probad.mcmc.workspace import (
     RIGHT_POSITION,
     ROWS_PER_LEVEL,
     SATURATED,
+    SHORT_FROM,
+    SHORT_UNTIL,
     STACK,
     STEP_SIZE,
     STOP,
@@ -56,8 +60,12 @@ from probad.mcmc.workspace import (
     TREE_RHO,
     WALK_GRADIENT,
     WALK_LOGP,
+    WHOLE_DEPTH,
 )
 
+# Where trajectories are cut short, one in so many is whole and tells how long the others may be, on average over so many
+# of its kind; and how often these are doubled at least.
+WHOLE_EVERY, RECENT, LEAST_DEPTH = 8, 8.0, 2
 GROWN, TURNED, DIVERGED, BROKEN, HALTED = 0, 1, 2, 3, 4  # what can become of a subtree
 
 
@@ -239,6 +247,15 @@ def choose_between_halves(rows, scalars, random, dim):
     return False
 
 
+def is_cut_short(counts):
+    """Whether this trajectory of the warm-up ends at half the length that others have, or 3 steps if that is more.
+
+    A metric is learnt as well from draws that depend on each other, if there are many and none of them is far off.
+    """
+    iteration = counts[ITERATION]
+    return iteration >= counts[SHORT_FROM] and iteration < counts[SHORT_UNTIL] and iteration % WHOLE_EVERY != 0
+
+
 def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
     """One transition of the chain: draw a momentum, grow a trajectory, move to a state chosen from it.
 
@@ -250,7 +267,10 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
         FINE, FAILED or STOPPED; the statistics of the transition are left in `scalars` and `counts`.
     """
     begin_trajectory(rows, scalars, counts, random, metric, dim)
+    short = is_cut_short(counts)
     limit = step_limit(counts, 1 << counts[MAX_TREE_DEPTH])
+    if short:
+        limit = min(limit, 1 << max(LEAST_DEPTH, int(scalars[WHOLE_DEPTH] + 0.5) - 1))
     left = MOMENTUM
     right = MOMENTUM  # both ends are the present state
     moved = False
@@ -289,8 +309,10 @@ def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
             add_row(rows, STACK + RHO, TREE_RHO, dim)
         else:
             growing = False
-    if growing:
+    if growing and counts[TREE_DEPTH] == counts[MAX_TREE_DEPTH]:
         counts[SATURATED] = 1
+    if not short and counts[ITERATION] < counts[N_WARMUP]:
+        scalars[WHOLE_DEPTH] = scalars[WHOLE_DEPTH] + (float(counts[TREE_DEPTH]) - scalars[WHOLE_DEPTH]) / RECENT
     if moved:
         copy_row(rows, CHOSEN_POSITION, POSITION, dim)
         copy_row(rows, CHOSEN_GRADIENT, GRADIENT, dim)

@@ -41,7 +41,8 @@ TRAJECTORY_LENGTH, JITTER, REFRESHMENT = 19, 20, 21
 LEAST_CURVATURE, LARGEST_CURVATURE = 22, 23  # what a choice between samplers has found
 SOFTENING, TOLERANCE = 24, 25  # of a Riemannian metric, and of its implicit steps
 WORTHWHILE = 26  # how much longer than wide a posterior must be for a metric with correlations to pay
-N_SCALARS = 27
+WHOLE_DEPTH = 27  # of the trees of late, but for those of trajectories that were cut short
+N_SCALARS = 28
 
 # --- counts ---------------------------------------------------------------------------------------------------------
 ITERATION, N_DRAWS, N_WARMUP = 0, 1, 2
@@ -50,7 +51,7 @@ N_STEPS, TREE_DEPTH, DIVERGING, SATURATED = 4, 5, 6, 7  # of the present traject
 MAX_TREE_DEPTH, MAX_STEPS = 8, 9
 ALGORITHM, FORM, ADAPTATION = 10, 11, 12
 STOP = 13  # not 0: give up the present iteration; written by another thread while kernels run
-DECISION = 14  # iteration from which, for half as long again, the metric may take the form of ROOM if that pays; or -1
+DECISION = 14  # iteration from which, and for some time, the metric may take the form of ROOM if that pays; or -1
 CLIMBING, ARRIVED = 15, 16  # whether the chain is on its way to the posterior, and the first iteration after that
 SAME_METRIC = 17  # step sizes averaged since the metric was learnt
 MAX_ITERATIONS = 18  # of an implicit step
@@ -58,7 +59,8 @@ N_FIELDS, N_CONTRACTIONS = 19, 20  # evaluations of a geometry, in the whole run
 ROOM = 21  # the form that there is room for, which the metric has or may take
 N_DIRECTIONS = 22  # of a low-rank metric, filled up to a multiple of 4
 INTEGRATOR = 23  # of a Riemannian sampler
-N_COUNTS = 24
+SHORT_FROM, SHORT_UNTIL = 24, 25  # iterations of warm-up between which most trajectories are cut short
+N_COUNTS = 26
 
 NUTS, HMC, MAMS, METROPOLIS, ELLIPTICAL, RIEMANNIAN, MANIFOLD_MALA = 0, 1, 2, 3, 4, 5, 6  # values of ALGORITHM
 DIAGONAL, DENSE, LOW_RANK = 0, 1, 2  # values of FORM: that of the metric

@@ -32,11 +32,15 @@ def run(density, **options):
 
 
 def test_a_normal_posterior_is_not_for_nuts():
+    """By far: what a single trial finds of it varies from 1.3 to 6 times."""
+    gains = []
+    for seed in range(8):
+        found = run(Gaussian(CORRELATED), draws=10, seed=seed).settings
+        best = found["sampler_choice"].split(",")[0]
+        assert best in ("MAMS", "HMC")
+        gains.append(found[f"ess_per_gradient_{best.lower()}"] / found["ess_per_gradient_nuts"])
+    assert np.median(gains) > 1.5
     result = run(Gaussian(CORRELATED), draws=1500)
-    found = result.settings
-    assert found["sampler_choice"].split(",")[0] in ("MAMS", "HMC")
-    best = found["sampler_choice"].split(",")[0].lower()
-    assert found[f"ess_per_gradient_{best}"] > 1.5 * found["ess_per_gradient_nuts"]
     assert np.abs(moment_scores(result.draws, np.zeros(12), SCALES)).max() < MONTE_CARLO
     assert result.stats["n_steps"].mean() < 5
 
