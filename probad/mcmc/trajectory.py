@@ -30,11 +30,11 @@ from probad.mcmc.workspace import (
     FINE,
     FORCE,
     GRADIENT,
+    ITERATION,
     LEFT_FORCE,
     LEFT_MOMENTUM,
     LEFT_POSITION,
     LOG_WEIGHT,
-    ITERATION,
     LOGP,
     MAX_TREE_DEPTH,
     MOMENTUM,
@@ -63,8 +63,8 @@ from probad.mcmc.workspace import (
     WHOLE_DEPTH,
 )
 
-# Where trajectories are cut short, one in so many is whole and tells how long the others may be, on average over so many
-# of its kind; and how often these are doubled at least.
+# Where trajectories are cut short, one in so many is whole; so many of these tell how long the others may be, and these
+# are doubled at least so often.
 WHOLE_EVERY, RECENT, LEAST_DEPTH = 8, 8.0, 2
 GROWN, TURNED, DIVERGED, BROKEN, HALTED = 0, 1, 2, 3, 4  # what can become of a subtree
 
