@@ -2,14 +2,55 @@
 
     from probad.scipy_special import special
 
-SciPy takes longer to import than NumPy and all of probad together, and many models need none of it.
+SciPy takes longer to import than NumPy and all of probad together, and many models need none of it, or nothing but some
+logistic functions: of few numbers these are computed here, to the same bits, until something else needs SciPy.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from types import ModuleType
+
+import numpy as np
+
+FEW = 16  # numbers for which Python is no slower than a NumPy function
+
+
+def _expit(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def _log_expit(x: float) -> float:
+    return x - math.log1p(math.exp(x)) if x < 0.0 else -math.log1p(math.exp(-x))
+
+
+# The formulas of SciPy 1.17, with the functions of the same library of C.
+LOGISTIC: dict[str, Callable[[float], float]] = {"expit": _expit, "log_expit": _log_expit}
+
+
+# What the same functions do to traced values, by their type and by name; filled by `probad.ad.dispatch`.
+RULES: dict[tuple[type, str], Callable] = {}
+
+
+def _early(name: str, x):
+    """A logistic function of a double, of an array of a few, or of a traced value; None for all else."""
+    fn = LOGISTIC[name]
+    if isinstance(x, float):  # np.float64 is one
+        numbers = [x]
+    elif not isinstance(x, np.ndarray):
+        rule = RULES.get((type(x), name))
+        return None if rule is None else rule(x)
+    elif x.dtype == np.float64 and x.size <= FEW:
+        numbers = x.ravel().tolist()
+    else:
+        return None
+    try:
+        values = np.array([fn(number) for number in numbers])
+    except OverflowError:  # where SciPy knows the limit
+        return None
+    return values.reshape(np.shape(x))[()]
 
 
 class Late:
@@ -33,6 +74,10 @@ class Late:
 
     def __call__(self, *args, **kwargs):
         """Call the function."""
+        if self._function is None and self.__name__ in LOGISTIC and len(args) == 1 and not kwargs:
+            found = _early(self.__name__, args[0])
+            if found is not None:
+                return found
         return (self._function or self.now())(*args, **kwargs)
 
     def __repr__(self) -> str:

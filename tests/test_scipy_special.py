@@ -10,7 +10,7 @@ import pytest
 from scipy import special as scipy_special
 
 from probad.normal import quantile
-from probad.scipy_special import Late, Special
+from probad.scipy_special import LOGISTIC, Late, Special
 
 WAYS = {
     "a ufunc of the user": "from scipy import special\nprint(pb.grad(special.gammaln)(2.5))",
@@ -19,6 +19,13 @@ WAYS = {
     "a density": "from probad import dist\nprint(pb.grad(lambda x: dist.Gamma(x, 1.0).logp(1.5))(2.5))",
     "several outputs": "from scipy import special\nprint(pb.grad(lambda x: special.sici(x)[0])(2.5))",
     "a batch": "import numpy as np\nfrom scipy import special\nprint(pb.vmap(special.gammasgn)(np.array([2.5]))[0])",
+}
+WITHOUT_IT = {
+    "a logistic function": "from probad.scipy_special import special\nprint(pb.grad(special.expit)(2.5))",
+    "its second derivative": "from probad.scipy_special import special\n"
+    "print(pb.grad(pb.grad(special.log_expit))(2.5))",
+    "a bounded variable": "from probad import dist\nu = dist.Uniform(0.0, 3.0).support.bijector()\n"
+    "print(pb.grad(u.forward)(2.5) / 3.0)",
 }
 EXPECTED = {
     "a ufunc of the user": scipy_special.psi(2.5),
@@ -39,6 +46,16 @@ def test_whatever_needs_scipy_first_has_it(way):
     assert float(value) == pytest.approx(EXPECTED[way], rel=1e-13)
 
 
+@pytest.mark.parametrize("way", WITHOUT_IT)
+def test_logistic_functions_do_without_scipy(way):
+    code = f"import sys\nimport probad as pb\n{WITHOUT_IT[way]}\nprint('scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    value, is_there = done.stdout.split()
+    assert is_there == "False"
+    slope = scipy_special.expit(2.5) * scipy_special.expit(-2.5)
+    assert float(value) == pytest.approx(-slope if "second" in way else slope, rel=1e-13)
+
+
 def test_functions_are_scipys_own_once_it_is_loaded():
     special, seen = Special(), []
     late = special.psi
@@ -52,6 +69,39 @@ def test_functions_are_scipys_own_once_it_is_loaded():
     assert seen == [scipy_special, scipy_special]
     with pytest.raises(AttributeError):
         special.no_such_function  # noqa: B018
+
+
+@pytest.mark.parametrize("name", LOGISTIC)
+def test_logistic_functions_of_few_numbers_are_scipys_to_the_last_bit_without_it(name):
+    def never():
+        raise AssertionError("SciPy was imported")
+
+    late, scipys = Late(name, never), getattr(scipy_special, name)
+    edges = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-320, -1e-320, 700.0, -700.0, 36.7, -36.7, 745.0]
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate(
+        [edges, rng.normal(size=2000), 30 * rng.normal(size=2000), 10.0 ** rng.uniform(-300, 2, 500)]
+    )
+    for x in numbers:
+        if not (name == "expit" and x < -709.7):
+            found = late(x)
+            assert type(found) is type(scipys(x))
+            np.testing.assert_array_equal(found, scipys(x))
+    for x in (np.array(0.5), np.zeros((0,)), rng.normal(size=(4, 4)), rng.normal(size=(4, 8))[:, ::2]):
+        np.testing.assert_array_equal(late(x), scipys(x))
+        assert np.shape(late(x)) == np.shape(scipys(x))
+    code = f"import sys, numpy as np\nfrom probad.scipy_special import special\nspecial.{name}(np.array([1.0, -2.0]))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('scipy' in sys.modules)"], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_what_is_not_a_few_doubles_is_left_to_scipy():
+    for x in (np.zeros(17), np.float32(1.0), 3, np.array([1, 2]), [0.5], -800.0):
+        np.testing.assert_array_equal(Late("expit", lambda: scipy_special)(x), scipy_special.expit(x))
+    out = np.empty(2)
+    assert Late("expit", lambda: scipy_special)(np.ones(2), out=out) is out
 
 
 def test_quantiles_are_those_of_scipy():

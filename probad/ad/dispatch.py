@@ -12,7 +12,7 @@ from probad.ad.box import Box
 from probad.ad.core import PRIMITIVES
 from probad.ad.kinds import CONSTANTS, OPERATIONS, PARTIALS, refusals
 from probad.errors import InPlaceError, UnsupportedFunctionError
-from probad.scipy_special import Late, special
+from probad.scipy_special import LOGISTIC, RULES, Late, special
 
 # Ufuncs are looked up by object, filled below; other NumPy functions are enrolled by `implements`.
 UFUNCS: dict[np.ufunc, Callable] = {}
@@ -262,6 +262,7 @@ def _replace_late(module: ModuleType) -> None:
 def fill_ufuncs() -> None:
     """Enrol the ufuncs of NumPy, and those of SciPy when it is loaded."""
     enrol_ufuncs(np)
+    RULES.update({(Box, name): _refusing(name, PRIMITIVES[name]) for name in LOGISTIC})
     special.when_loaded(enrol_ufuncs)
     special.when_loaded(_replace_late)
     for name in ("matmul", "vecdot", "matvec", "vecmat"):
