@@ -575,6 +575,20 @@ def test_paths_that_are_dear_together_are_joined_when_there_may_be_no_more_of_th
     assert n_traces(density) == 1
 
 
+def test_copies_share_the_code_that_is_made_later():
+    @pb.model
+    def normal(y):
+        mu = pb.sample("mu", pb.dist.Normal(0.0, 1.0))
+        pb.sample("y", pb.dist.Normal(mu, 1.0), obs=y)
+
+    for density in (pb.LogDensity.from_function(lambda z: -np.sum(z**2), 2), normal(np.zeros(3)).density()):
+        first, second = density.fork(), density.fork()
+        assert type(first) is type(density)
+        assert first.address
+        assert second.address
+        assert first._native._compiled is second._native._compiled is density._native._compiled
+
+
 def test_threads_join_paths_together():
     density = compiled(_branch_in_a_loop, 60)
     failures = []
