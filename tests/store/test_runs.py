@@ -299,7 +299,7 @@ def test_more_chains_start_where_the_user_said(tmp_path):
 def test_what_is_beyond_the_last_commit_is_overwritten(tmp_path):
     options = {"draws": 1500, "warmup": 60, "chains": 2, "seed": 2, "cores": 1}
     path = tmp_path / "run.zarr"
-    quietly(pb.nuts, Stopping(9000), store=path, **options)
+    quietly(pb.nuts, Stopping(6500), store=path, **options)
     entry = Contents(path).entries[1]
     assert 60 < entry.done < 1560
     chunk = path / "draws" / "c" / "1" / str(entry.done // Contents(path).chunk_rows + 1) / "0"
