@@ -117,7 +117,8 @@ def test_many_transitions_leave_a_funnel_invariant(algorithm, step_size):
 
 def test_a_gaussian_of_a_hundred_dimensions():
     sd = np.logspace(-1.5, 1.5, 100)
-    result = sample_chains(Gaussian(np.diag(sd**2)), NUTS(), draws=300, warmup=600, chains=2, seed=1)
+    # of 300 draws the errors are known so badly that every eleventh seed has a score beyond 4.5
+    result = sample_chains(Gaussian(np.diag(sd**2)), NUTS(), draws=1000, warmup=600, chains=2, seed=1)
     z = moment_scores(result.draws, np.zeros(100), sd)
     rms = float(np.sqrt(np.mean(z**2)))
     print(f"rms {rms:.3f}, largest {np.abs(z).max():.2f}")
