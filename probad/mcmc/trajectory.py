@@ -24,6 +24,7 @@ from probad.mcmc.workspace import (
     CHOSEN_GRADIENT,
     CHOSEN_LOGP,
     CHOSEN_POSITION,
+    CLIMBING,
     DIVERGING,
     END,
     FAILED,
@@ -250,10 +251,12 @@ def choose_between_halves(rows, scalars, random, dim):
 def is_cut_short(counts):
     """Whether this trajectory of the warm-up ends at half the length that others have, or 3 steps if that is more.
 
-    A metric is learnt as well from draws that depend on each other, if there are many and none of them is far off.
+    A metric is learnt as well from draws that depend on each other, once the chain has arrived where it will stay.
     """
     iteration = counts[ITERATION]
-    return iteration >= counts[SHORT_FROM] and iteration < counts[SHORT_UNTIL] and iteration % WHOLE_EVERY != 0
+    if counts[CLIMBING] != 0 or iteration < counts[SHORT_FROM] or iteration >= counts[SHORT_UNTIL]:
+        return False
+    return iteration % WHOLE_EVERY != 0
 
 
 def nuts_transition(address, ctx, rows, scalars, counts, random, metric, dim):
