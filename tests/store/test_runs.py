@@ -160,7 +160,7 @@ def test_every_sampler_there_is_can_be_continued(name, tmp_path):
     assert_same(quietly(pb.resume, path, Bell()), quietly(lambda progress: run(Bell())))
 
 
-@pytest.mark.parametrize("calls", [150, 700, 1600])
+@pytest.mark.parametrize("calls", [150, 700, 1300])
 @pytest.mark.usefixtures("both_ways", "at_once")
 def test_an_interrupted_run_is_continued_bit_for_bit(calls, tmp_path):
     """In the midst of warm-up, in the midst of the draws; what was returned is what is stored."""
