@@ -47,7 +47,7 @@ def both_ways(request, monkeypatch):
     monkeypatch.setenv("PROBAD_COMPILE", "1" if request.param == "compiled" else "0")
 
 
-MORE_CALLS = (600, 1000, 1400, 1700, 2200, 2350)  # all of them while the run goes on
+MORE_CALLS = (600, 1000, 1400, 1700, 2050, 2200)  # all of them while the run goes on
 
 
 @pytest.fixture
