@@ -232,8 +232,13 @@ class Nest:
         stride, fn = place.strides[-1], self.fn
         if stride == 0:
             return fn.splat(self.program.load(place.buffer, known, computed), LANES)
-        if stride == 1 and (n_valid == LANES or place.buffer.kind != RESULT):  # beyond results nothing may be read
+        # beyond results nothing may be read, and a wide read of what was just written in pieces would wait for each
+        apart = id(place.buffer) in self.program.singly and place.buffer.kind != RESULT
+        if stride == 1 and (n_valid == LANES or not (apart or place.buffer.kind == RESULT)):
             return self.program.load(place.buffer, known, computed, LANES)
+        if stride == 1 and apart:
+            lanes = [self.program.load_apart(place.buffer, known + j, computed) for j in range(n_valid)]
+            return fn.vector([*lanes, *[lanes[-1]] * (LANES - n_valid)])
         lanes = [self.program.load(place.buffer, known + min(j, n_valid - 1) * stride, computed) for j in range(LANES)]
         return fn.vector(lanes)
 
@@ -368,6 +373,7 @@ class Nest:
         place = self.places["target", id(task)]
         known, computed = point.offset(place)
         value = self.total(task)
+        self.program.singly.add(id(task.target.buffer))
         if not self.is_row(task):
             value = _combine(task.kind, self.program.load(place.buffer, known, computed), value)
         self.program.store(place.buffer, known, computed, value)

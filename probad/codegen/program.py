@@ -92,6 +92,7 @@ class Program:
         self.index_places: dict[int, Place] = {}
         self.packings: dict[int, Buffer] = {}
         self.host: list = []
+        self.singly: set[int] = set()  # buffers, by identity, whose elements are written one by one
         self.written: dict[int, int] = {}  # results outside loops: by position, how many side by side
         self.guards = list(graph.guards)
         self.miss, self.failed = self.fn.block("miss"), self.fn.block("failed")
@@ -385,6 +386,10 @@ class Program:
             last = self.argument.size - 1
             return self.fn.vector([self.fn.load(self.fn.element(self.z, min(known + j, last))) for j in range(lanes)])
         return self.fn.load(self.fn.element(self.fn.element(self.address(buffer), computed), known), lanes)
+
+    def load_apart(self, buffer: Buffer, known: int, computed):
+        """An element that was written alone and is read alone: joined to its neighbours it would wait for them."""
+        return self.fn.load_apart(self.fn.element(self.fn.element(self.address(buffer), computed), known))
 
     def load_index(self, buffer: Buffer, known: int, computed):
         """One of the `indices`."""

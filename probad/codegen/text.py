@@ -387,6 +387,10 @@ class Function:
         self.module.declare(f"@{name} = private unnamed_addr constant [{n} x double] [{numbers}], align 64")
         return Value(self, "ptr", f"@{name}")
 
+    def load_apart(self, address: Value) -> Value:
+        """A double by an instruction of its own."""
+        return self.write(f"load volatile double, ptr {address.name}, align 8", DOUBLE)
+
     def load_i64(self, address: Value) -> Value:
         """An integer."""
         return self.write(f"load i64, ptr {address.name}", "i64")

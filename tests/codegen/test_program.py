@@ -247,3 +247,24 @@ def test_a_slope_that_is_not_finite_is_seen_wherever_it_is(name, n):
         at = np.where(np.arange(n) == k, 0.0, z)
         assert context.run(at.ctypes.data, value.ctypes.data, grad.ctypes.data) == (OK if k is None else CARE)
         assert np.isfinite(value[0]) and np.flatnonzero(~np.isfinite(grad)).tolist() == ([] if k is None else [k])
+
+
+# --- ends of vectors that were written number by number ---------------------------------------------------------------
+def _energy(n):
+    """The survey's Helmholtz energy: its gradient reads a product of a matrix just after its rows were written."""
+    rng = np.random.default_rng(n)
+    a, b = rng.uniform(0.1, 1.0, (n, n)), rng.uniform(0.1, 0.5, n) / n
+    return lambda x: np.sum(np.log((2.0 + x) / (3.0 - b @ x))) - x @ a @ x / (4.0 + b @ x)
+
+
+@pytest.mark.parametrize("n", range(8, 24))
+def test_a_product_with_a_matrix_is_read_to_its_end(n):
+    check(_energy(n), n)
+
+
+def test_what_was_written_number_by_number_is_read_so_at_its_end():
+    z = np.linspace(0.1, 0.2, 10)
+    graph = prepare_gradient(prepare(capture(_energy(10), z)[0]))
+    assert "load volatile double" in Trace.of(graph, apart=True).text.text
+    graph = prepare_gradient(prepare(capture(_energy(12), np.ones(12))[0]))
+    assert "load volatile double" not in Trace.of(graph, apart=True).text.text
