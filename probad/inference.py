@@ -15,7 +15,7 @@ import numpy as np
 from probad import output
 from probad.density import FunctionDensity, LogDensity
 from probad.diagnostics import warn_about
-from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, ShapeError
+from probad.errors import ArgumentError, ConvergenceWarning, OptimizationError, SamplingWarning, ShapeError
 from probad.mcmc import HMC, MAMS, NUTS, Choice, prepare, sample_chains
 from probad.mcmc.initialize import check_dependence, optimized_starts, prior_starts
 from probad.mcmc.settings import check_count
@@ -512,7 +512,11 @@ def draw_posterior(density, algorithm, seed, init, progress, *, counts, store=No
         post = run_chains(
             density, algorithm, seed, start, progress, counts=counts, recorder=recorder, executor=executor, **keep
         )
-    warn_about(post, stacklevel=4)
+    try:
+        warn_about(post, stacklevel=4)
+    except KeyboardInterrupt:  # the draws are there, and must not be lost
+        message = "The search for signs of trouble in the draws was interrupted. pb.diagnose(post) does it again."
+        warnings.warn(message, SamplingWarning, stacklevel=3)
     if kernels is not None:
         kernels.optimise()  # for what comes later: a short run does not wait for it
     return post

@@ -373,6 +373,18 @@ def test_a_signal_from_the_keyboard_ends_a_run_with_what_there_is(calls, run, wo
     assert words in done.stdout
 
 
+def test_an_interrupt_of_the_diagnostics_leaves_the_draws(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("probad.inference.warn_about", interrupted)
+    density = pb.LogDensity.from_function(lambda z: -np.sum(z**2), 2)
+    with pytest.warns(SamplingWarning, match=r"pb\.diagnose\(post\) does it again") as issued:
+        post = pb.nuts(density, draws=20, warmup=20, chains=2, seed=1, progress=False)
+    assert post["posterior"].sizes["draw"] == 20
+    assert issued[0].filename == __file__
+
+
 def test_an_interrupt_through_the_public_function():
     calls = {"left": 1500}
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 N_TRIES, MOST_SECONDS = 3, 0.5
 CASES = {  # what is sampled, and seconds of sampling before the signal
     "native, deep trees": ("from models import stochastic_volatility as m; model = m.stochastic_volatility", 8.0),
-    "native, a matrix": ("from models import gp_regression as m; model = m.gp_regression", 4.0),
+    "native, a matrix": ("from models import gp_regression as m; model = m.gp_regression", 1.5),
     "Python": ("model = density(lambda: time.sleep(0.02))", 4.0),
     "Python that waits": ("model = density(lambda: time.sleep(3.0 if ready() else 0.0))", 4.0),
 }
