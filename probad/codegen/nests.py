@@ -233,14 +233,13 @@ class Nest:
         if stride == 0:
             return fn.splat(self.program.load(place.buffer, known, computed), LANES)
         # beyond results nothing may be read, and a wide read of what was just written in pieces would wait for each
-        apart = id(place.buffer) in self.program.singly and place.buffer.kind != RESULT
-        if stride == 1 and (n_valid == LANES or not (apart or place.buffer.kind == RESULT)):
+        is_result = place.buffer.kind == RESULT
+        apart = stride == 1 and not is_result and id(place.buffer) in self.program.singly
+        if stride == 1 and (n_valid == LANES or not (apart or is_result)):
             return self.program.load(place.buffer, known, computed, LANES)
-        if stride == 1 and apart:
-            lanes = [self.program.load_apart(place.buffer, known + j, computed) for j in range(n_valid)]
-            return fn.vector([*lanes, *[lanes[-1]] * (LANES - n_valid)])
-        lanes = [self.program.load(place.buffer, known + min(j, n_valid - 1) * stride, computed) for j in range(LANES)]
-        return fn.vector(lanes)
+        load = self.program.load_apart if apart else self.program.load
+        lanes = [load(place.buffer, known + j * stride, computed) for j in range(n_valid)]
+        return fn.vector([*lanes, *[lanes[-1]] * (LANES - n_valid)])
 
     def gather(self, number: int, base: int, point: Point, n_valid: int):
         """Elements at positions that are listed."""

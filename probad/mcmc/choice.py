@@ -62,7 +62,7 @@ class Choice(Algorithm):
 
     def shortened(self, warmup: int) -> tuple[int, int]:
         """While the metric is learnt, until the step size is tuned for the trials."""
-        return int(SHORTENED[0] * warmup), int(LEARNING * warmup) - int(LEARNING * warmup) // TUNING
+        return int(SHORTENED[0] * warmup), _tuning_iterations(warmup)[0]
 
     def candidates(self, dim: int) -> list[Algorithm]:
         """The samplers that are tried, NUTS first."""
@@ -202,13 +202,18 @@ def curvature_range(spaces: Sequence[Workspace], start: int, end: int) -> tuple[
     return (float(low), float(high)) if math.isfinite(low) and math.isfinite(high) else (-math.inf, math.inf)
 
 
+def _tuning_iterations(warmup: int) -> tuple[int, int]:
+    """The iterations of learning that tell the step size: the first, and that after the last."""
+    end = int(LEARNING * warmup)
+    return end - end // TUNING, end
+
+
 def _comparable_step(space: Workspace, algorithm: Algorithm) -> float:
     """A step size to start a trial with: that of NUTS, in the units of the algorithm."""
     column = workspace.STATISTICS.index("step_size")
     done = int(space.counts[workspace.ITERATION])
-    first = int(LEARNING * space.counts[workspace.N_WARMUP])
-    start = first - first // TUNING
-    step = float(np.exp(np.log(space.statistics[start:first, column]).mean())) if done else 1.0
+    start, end = _tuning_iterations(int(space.counts[workspace.N_WARMUP]))
+    step = float(np.exp(np.log(space.statistics[start:end, column]).mean())) if done else 1.0
     return step * math.sqrt(space.rows.shape[1]) if isinstance(algorithm, MAMS) else step
 
 

@@ -179,10 +179,10 @@ def adapt(
         return status
     start = schedule[iteration]
     if counts[ADAPTATION] == BY_DRAWS_AND_GRADIENTS:
-        if counts[CLIMBING] != 0:  # a fall of the energy is welcome
-            average_step_size(scalars, counts, mean_acceptance(scalars, counts))
-        else:
-            average_step_size(scalars, counts, scalars[SYMMETRIC_SUM] / float(max(1, counts[N_STEPS])))
+        acceptance = mean_acceptance(scalars, counts)
+        if counts[CLIMBING] == 0:  # on the way a fall of the energy is welcome
+            acceptance = scalars[SYMMETRIC_SUM] / float(max(1, counts[N_STEPS]))
+        average_step_size(scalars, counts, acceptance)
         for i in range(dim):
             gradients[iteration * dim + i] = rows[GRADIENT * dim + i]
         if start >= 0:

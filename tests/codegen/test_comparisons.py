@@ -155,7 +155,7 @@ def test_verify_leaves_alone_what_cannot_go_stale():
 
 # --- at the end of algorithms -----------------------------------------------------------------------------------------
 class Late:
-    """A function that changes after so many calls of `progress`, when no comparison is due any more."""
+    """A function that changes when it is told to, and no comparison is due any more."""
 
     def __init__(self, monkeypatch):
         self.scale = 1.0
@@ -164,7 +164,7 @@ class Late:
     def __call__(self, z):
         return -self.scale * np.sum(z**2)
 
-    def change(self, *_):
+    def change(self):
         self.scale = 2.0
 
 

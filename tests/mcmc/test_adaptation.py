@@ -313,13 +313,10 @@ def test_a_metric_becomes_dense_where_that_is_worth_it(correlation, dense):
     """Between 50 and 100 coordinates: for a posterior ten times longer than wide, and not for a round one."""
     dim = 60
     covariance = (1 - correlation) * np.eye(dim) + correlation
-    variances = []
-    for seed in range(4):
-        result = sample_chains(Gaussian(covariance), NUTS(), draws=50, warmup=600, chains=2, seed=seed)
-        assert result.inverse_mass.shape == ((2, dim, dim) if dense else (2, dim))
-        variances += [np.diag(m) if dense else m for m in result.inverse_mass]
-    assert np.median(np.min(variances, axis=1)) > 0.3  # of 64 chains 5 have less than 0.4, and none less than 0.1
-    assert np.max(variances) < 2.0
+    result = sample_chains(Gaussian(covariance), NUTS(), draws=50, warmup=600, chains=2, seed=1)
+    assert result.inverse_mass.shape == ((2, dim, dim) if dense else (2, dim))
+    variances = [np.diag(m) if dense else m for m in result.inverse_mass]
+    assert 0.3 < np.min(variances) <= np.max(variances) < 2.0
     smaller = sample_chains(Gaussian(covariance[:50, :50]), NUTS(), draws=5, warmup=100, chains=1, seed=1)
     assert smaller.inverse_mass.ndim == 3
 
