@@ -37,20 +37,22 @@ EXPECTED = {
 }
 
 
+def _printed(*lines: str) -> list[str]:
+    """The words that a new process prints."""
+    code = "\n".join(["import sys", "import probad as pb", *lines])
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_whatever_needs_scipy_first_has_it(way):
-    code = f"import sys\nimport probad as pb\nprint('scipy' in sys.modules)\n{WAYS[way]}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    was_there, value = done.stdout.split()
+    was_there, value = _printed("print('scipy' in sys.modules)", WAYS[way])
     assert was_there == "False"
     assert float(value) == pytest.approx(EXPECTED[way], rel=1e-13)
 
 
 @pytest.mark.parametrize("way", WITHOUT_IT)
 def test_logistic_functions_do_without_scipy(way):
-    code = f"import sys\nimport probad as pb\n{WITHOUT_IT[way]}\nprint('scipy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    value, is_there = done.stdout.split()
+    value, is_there = _printed(WITHOUT_IT[way], "print('scipy' in sys.modules)")
     assert is_there == "False"
     slope = scipy_special.expit(2.5) * scipy_special.expit(-2.5)
     assert float(value) == pytest.approx(-slope if "second" in way else slope, rel=1e-13)
